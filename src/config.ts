@@ -1,0 +1,327 @@
+// Configuration: environment in, one typed value out. The only reader of process.env in src and scripts.
+// Every problem is reported at once, and nothing said here ever contains a value: one of them may be a secret.
+import { readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { parseEnv } from 'node:util';
+import { z } from 'zod';
+
+export type Config = {
+  production: boolean;
+  /** Base of every URL we publish: scheme, host and port, no trailing slash. */
+  issuer: string;
+  host: string;
+  /** 0 asks the system for any free port. */
+  port: number;
+  dataDir: string;
+  /** Absent (outside production): the embedded database in `dataDir`. */
+  databaseUrl?: string;
+  /** Absent (outside production): what would be in Redis is in Postgres. */
+  redisUrl?: string;
+  jwtSecretKey?: string;
+  /** Root of the keys that seal signing keys, sign cookies and key the secret hashes (HKDF, RFC 5869). */
+  masterKey?: string;
+  jwtAlgorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
+  accessTokenTtlSeconds: number;
+  refreshTokenTtlSeconds: number;
+  sessionTtlSeconds: number;
+  /** How many proxies in front are believed about the client's address and scheme. */
+  trustProxy: number;
+  bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
+  passwordMinLength: number;
+  logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  /** Processes to run. */
+  webConcurrency: number;
+};
+
+type Environment = Record<string, string | undefined>;
+
+/** The environment cannot be run with. `message` lists every problem by the variable's name, never its value. */
+export class ConfigError extends Error {
+  readonly problems: string[];
+
+  constructor(problems: string[]) {
+    super(['The configuration does not work:', ...problems.map((problem) => `  - ${problem}`)].join('\n'));
+    this.name = 'ConfigError';
+    this.problems = problems;
+  }
+}
+
+// One rule, one message of ours: zod's own messages may quote what they refuse.
+const text = (message: string, accepts: (value: string) => boolean) => z.string().refine(accepts, message);
+
+const oneOf = <const T extends string>(...options: T[]) => z.enum(options, `must be one of ${options.join(', ')}`);
+
+const whole = (min: number, max: number, unit = '') =>
+  text(
+    `must be a whole number${unit && ` of ${unit}`} from ${min} to ${max}`,
+    (value) => /^(0|[1-9]\d{0,8})$/.test(value) && Number(value) >= min && Number(value) <= max,
+  ).transform(Number);
+
+// The parser forgives blanks, backslashes and missing slashes; an identifier that others compare must not need it.
+const urlOf = (value: string, schemes: RegExp) =>
+  schemes.test(value) && !/[\s\\]/.test(value) ? (URL.parse(value) ?? undefined) : undefined;
+
+const isIssuer = (value: string) => {
+  const url = urlOf(value, /^https?:\/\/[^/]/i);
+  return url?.pathname === '/' && !/[?#@]/.test(value);
+};
+
+// A forgotten percent-encoding in a password moves the host, or throws only once the driver decodes it.
+const isStoreUrl = (value: string, schemes: RegExp) => {
+  const url = urlOf(value, schemes);
+  return url !== undefined && !value.includes('#') && !/%(?![0-9a-f]{2})/i.test(value);
+};
+
+const secret = text('must be at least 32 bytes long', (value) => Buffer.byteLength(value) >= 32).optional();
+
+// VSCHAR, RFC 6749 appendix A
+const visible = text('must be printable ASCII', (value) => /^[\x20-\x7e]+$/.test(value)).optional();
+
+const listed = (value: string) => value.split(/[\s,]+/).filter(Boolean);
+
+const fields = {
+  NODE_ENV: oneOf('development', 'test', 'production').default('development'),
+  ISSUER: text('must be an http(s) URL of scheme, host and port alone: no path, query or fragment', isIssuer)
+    .transform((value) => new URL(value).origin)
+    .optional(),
+  HOST: text(
+    'must be an IP address or a host name',
+    (value) => isIP(value) > 0 || /^[a-z\d._-]+$/i.test(value),
+  ).optional(),
+  PORT: whole(0, 65_535).default(8290),
+  TRUST_PROXY: text('must be a whole number of proxies from 0 to 10, or true or false', (value) =>
+    /^(\d|10|true|false)$/.test(value),
+  )
+    .transform((value) => ({ true: 1, false: 0 })[value] ?? Number(value))
+    .default(0),
+  WEB_CONCURRENCY: whole(1, 256, 'processes').default(1),
+  LOG_LEVEL: z
+    .string()
+    .toLowerCase()
+    .pipe(oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'))
+    .default('info'),
+  DATA_DIR: z.string().default('.data'),
+  DATABASE_URL: text(
+    'must be a postgres:// or postgresql:// URL, special characters in the password percent-encoded',
+    (value) => isStoreUrl(value, /^postgres(ql)?:\/\//),
+  ).optional(),
+  REDIS_URL: text('must be a redis:// or rediss:// URL, special characters in the password percent-encoded', (value) =>
+    isStoreUrl(value, /^rediss?:\/\/[^/]/),
+  ).optional(),
+  MASTER_KEY: secret,
+  JWT_SECRET_KEY: secret,
+  JWT_ALGORITHM: oneOf('HS256', 'RS256', 'ES256', 'EdDSA').default('HS256'),
+  ACCESS_TOKEN_EXPIRE_MINUTES: whole(1, 43_200, 'minutes').default(30),
+  REFRESH_TOKEN_EXPIRE_DAYS: whole(1, 365, 'days').default(7),
+  SESSION_EXPIRE_SECONDS: whole(1, 31_536_000, 'seconds').default(3600),
+  PASSWORD_MIN_LENGTH: whole(6, 64, 'characters').optional(),
+  OAUTH_CLIENT_ID: visible,
+  OAUTH_CLIENT_SECRET: visible,
+  // RFC 6749 §3.1.2: absolute, no fragment
+  OAUTH_REDIRECT_URIS: text('must be http(s) URLs without fragment, separated by spaces or commas', (value) =>
+    listed(value).every((uri) => urlOf(uri, /^https?:\/\/[^/]/i) !== undefined && !uri.includes('#')),
+  )
+    .transform(listed)
+    .default([]),
+};
+
+type Variable = keyof typeof fields;
+
+/** Every variable that is read: what .env.example documents. */
+export const variables: readonly string[] = Object.keys(fields);
+
+// Known so that a misspelling of them is noticed; nothing reads them yet.
+const reserved = ['GOOGLE_CLIENT_ID', 'GOOGLE_CLIENT_SECRET', 'GITHUB_CLIENT_ID', 'GITHUB_CLIENT_SECRET', 'SMTP_URL'];
+
+/**
+ * Turns an environment into a Config. An empty variable counts as not set.
+ *
+ * @throws {ConfigError} with every problem at once.
+ */
+export function readConfig(env: Environment): { config: Config; warnings: string[] } {
+  const given: Partial<Record<Variable, string>> = Object.fromEntries(
+    variables.map((name) => [name, env[name] || undefined]),
+  );
+  const parsed = z.object(fields).safeParse(given);
+  const singly = (parsed.error?.issues ?? []).map(({ path, message }) => `${String(path[0])} ${message}`);
+  // The rules between variables look at what was given, so that they are reported beside those of single ones.
+  const problems = [...singly, ...problemsBetween(given)];
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+
+  const values = parsed.data;
+  const production = values.NODE_ENV === 'production';
+  const config: Config = {
+    production,
+    issuer: values.ISSUER ?? `http://localhost:${values.PORT}`,
+    host: values.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
+    port: values.PORT,
+    dataDir: values.DATA_DIR,
+    databaseUrl: values.DATABASE_URL,
+    redisUrl: values.REDIS_URL,
+    jwtSecretKey: values.JWT_SECRET_KEY,
+    masterKey: values.MASTER_KEY ?? values.JWT_SECRET_KEY,
+    jwtAlgorithm: values.JWT_ALGORITHM,
+    accessTokenTtlSeconds: values.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
+    refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,
+    sessionTtlSeconds: values.SESSION_EXPIRE_SECONDS,
+    trustProxy: values.TRUST_PROXY,
+    bootstrapClient:
+      values.OAUTH_CLIENT_ID && values.OAUTH_CLIENT_SECRET
+        ? {
+            clientId: values.OAUTH_CLIENT_ID,
+            clientSecret: values.OAUTH_CLIENT_SECRET,
+            redirectUris: values.OAUTH_REDIRECT_URIS,
+          }
+        : undefined,
+    passwordMinLength: values.PASSWORD_MIN_LENGTH ?? (production ? 8 : 6),
+    logLevel: values.LOG_LEVEL,
+    webConcurrency: values.WEB_CONCURRENCY,
+  };
+  return { config, warnings: [...(production ? [] : weakSecrets(given)), ...misspellings(env)] };
+}
+
+/**
+ * Reads the process's environment, with the `.env` of the working directory, when there is one, beneath it:
+ * a variable set in the environment wins, also when it is set to nothing.
+ *
+ * @throws {ConfigError} with every problem of both at once.
+ */
+export function loadConfig(): { config: Config; warnings: string[] } {
+  const file = readDotEnv('.env');
+  try {
+    const answer = readConfig({ ...file.env, ...process.env });
+    if (file.problems.length === 0) return answer;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new ConfigError([...file.problems, ...error.problems]);
+  }
+  throw new ConfigError(file.problems);
+}
+
+function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
+  const problems: string[] = [];
+  if (given.NODE_ENV === 'production') {
+    for (const name of ['ISSUER', 'JWT_SECRET_KEY', 'DATABASE_URL', 'REDIS_URL'] as const) {
+      if (!given[name]) problems.push(`${name} must be set in production`);
+    }
+    if (given.ISSUER && /^http:/i.test(given.ISSUER)) problems.push('ISSUER must be https in production');
+    problems.push(...weakSecrets(given));
+  }
+  if (Number(given.WEB_CONCURRENCY) > 1 && !given.DATABASE_URL) {
+    problems.push('WEB_CONCURRENCY above 1 needs DATABASE_URL: the embedded database serves one process');
+  }
+  const pair = ['OAUTH_CLIENT_ID', 'OAUTH_CLIENT_SECRET'] as const;
+  const present = [...pair, 'OAUTH_REDIRECT_URIS' as const].filter((name) => given[name]);
+  const absent = pair.filter((name) => !given[name]);
+  if (present.length > 0 && absent.length > 0) {
+    problems.push(`${present.join(' and ')} cannot be used without ${absent.join(' and ')}`);
+  }
+  return problems;
+}
+
+function weakSecrets(given: Partial<Record<Variable, string>>): string[] {
+  // At least 128 bits (RFC 6749 §10.10) fit into no fewer characters than 16; the keys have a longer minimum of their own.
+  return (['JWT_SECRET_KEY', 'MASTER_KEY', 'OAUTH_CLIENT_SECRET'] as const).flatMap((name) => {
+    const value = given[name];
+    if (!value) return [];
+    const least = name === 'OAUTH_CLIENT_SECRET' ? 16 : 32;
+    const short = Buffer.byteLength(value) < least;
+    // A short key is refused as such already.
+    if (short ? least === 32 : !isGuessable(value)) return [];
+    return [
+      `${name} is too easy to guess for production: use a random value, such as \`openssl rand -base64 48\` prints`,
+    ];
+  });
+}
+
+const placeholder =
+  /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|with)|your[-_ ]?(\w+[-_ ])?(secret|key)|keyboard[-_ ]?cat|placeholder/i;
+const filler =
+  /secret|jwt|key|token|random|string|long|least|minimum|bytes?|bits?|characters?|chars?|production|development|change|please|must|should|very|super|default|example|sample|insecure|unsafe|password|admin|here|this|that|with|your|only|dev|test|local|qwerty|user|auth|[-_.\s]/gi;
+
+/** Whether someone who knows how secret settings get filled in might try this one. */
+function isGuessable(value: string): boolean {
+  const core = value.replace(filler, '');
+  const mostlyProse = placeholder.test(value) || core.length < value.length / 2;
+  const fewSymbols = new Set(core).size < 6;
+  const runs = [...core].filter((_, i) => Math.abs(core.charCodeAt(i) - core.charCodeAt(i - 1)) === 1);
+  const repeats = [...core].some((_, i) => i > 0 && i <= core.length / 2 && core.slice(i) === core.slice(0, -i));
+  return mostlyProse || fewSymbols || runs.length > core.length / 2 || repeats;
+}
+
+// One entry per match: blank or comment, or NAME=value whose value is quoted, or holds neither quotes in front nor a #.
+const dotEnvLine =
+  /[ \t]*(#.*|(export[ \t]+)?[a-z_]\w*[ \t]*=[ \t]*("[^"]*"|'[^']*'|`[^`]*`|([^\s"'`#]([^#\r\n]*[^#\s])?)?)([ \t]*|[ \t]+#.*))?\r?(\n|$)/iy;
+
+/** Node's parser passes over what it cannot read; a setting that is silently left out is worth a message. */
+function readDotEnv(path: string): { env: Environment; problems: string[] } {
+  let source: string;
+  try {
+    source = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
+  } catch (error) {
+    const code = error instanceof Error && 'code' in error ? error.code : 'unknown error';
+    return { env: {}, problems: code === 'ENOENT' ? [] : [`${path} cannot be read (${code})`] };
+  }
+  const problems: string[] = [];
+  // What cannot be read is left out of what is parsed, so that an open quote does not swallow the lines after it.
+  let readable = '';
+  for (let at = 0; at < source.length; at = dotEnvLine.lastIndex) {
+    dotEnvLine.lastIndex = at;
+    const [entry] = dotEnvLine.exec(source) ?? [];
+    if (entry !== undefined) {
+      readable += entry;
+      continue;
+    }
+    const line = source.slice(0, at).split('\n').length;
+    problems.push(
+      `${path} line ${line} is not NAME=value (quotes closed, and around a value that holds quotes or a #)`,
+    );
+    const end = source.indexOf('\n', at);
+    dotEnvLine.lastIndex = end < 0 ? source.length : end + 1;
+  }
+  return { env: parseEnv(readable), problems };
+}
+
+/** Variables set under a name that is nearly a known one. Cautious, for an environment is full of other programs' names. */
+function misspellings(env: Environment): string[] {
+  const known = [...variables, ...reserved];
+  return Object.keys(env).flatMap((name) => {
+    if (!env[name] || name.length < 4 || known.includes(name)) return [];
+    const meant = known.find((candidate) => resembles(name.toUpperCase(), candidate));
+    return meant ? [`${name} is not a known variable; did you mean ${meant}?`] : [];
+  });
+}
+
+function resembles(name: string, known: string): boolean {
+  // POST, HOSTS and PORTS are words of their own, so four letters must be the same four.
+  if (known.length === 4)
+    return name.length === 4 && name !== known && edits(name, known) === 1 && sorted(name) === sorted(known);
+  if (name.replaceAll('_', '') === known.replaceAll('_', '')) return true;
+  if (known.startsWith(name) && name.length >= known.length * 0.7) return true;
+  // Word by word, a short word bearing one edit: REDIS_SSL and GITLAB_CLIENT_ID are no misspellings.
+  const words = known.split('_');
+  const others = name.split('_');
+  if (words.length !== others.length) return false;
+  const distances = words.map((word, i) => edits(word, others[i] ?? ''));
+  const total = distances.reduce((sum, distance) => sum + distance, 0);
+  return (
+    total <= (known.length < 9 ? 1 : 2) && words.every((word, i) => (distances[i] ?? 0) <= (word.length < 7 ? 1 : 2))
+  );
+}
+
+const sorted = (word: string) => [...word].sort().join('');
+
+/** Damerau-Levenshtein distance (optimal string alignment): insertions, deletions, substitutions, neighbours swapped. */
+function edits(a: string, b: string): number {
+  const rows: number[][] = Array.from({ length: a.length + 1 }, (_, i) => [i]);
+  const at = (i: number, j: number) => rows[i]?.[j] ?? j;
+  for (let i = 1; i <= a.length; i++) {
+    for (let j = 1; j <= b.length; j++) {
+      const swapped =
+        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? at(i - 2, j - 2) + 1 : Infinity;
+      const substituted = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
+      rows[i]?.push(Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, substituted, swapped));
+    }
+  }
+  return at(a.length, b.length);
+}
