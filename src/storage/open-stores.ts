@@ -1,0 +1,160 @@
+import { Redis } from 'ioredis';
+import { Pool } from 'pg';
+import type { Artifacts } from './artifacts.ts';
+import { createLayeredArtifacts } from './artifacts-layered.ts';
+import { createPostgresArtifacts } from './artifacts-postgres.ts';
+import { createRedisArtifacts } from './artifacts-redis.ts';
+import { createClients } from './clients.ts';
+import { openDataDir } from './data-dir.ts';
+import { openEmbedded } from './embedded.ts';
+import { migrate, pendingMigrations } from './migrator.ts';
+import { openPrisma } from './prisma.ts';
+import { createSigningKeys } from './signing-keys.ts';
+import type { StoreState, Stores } from './stores.ts';
+import { createUsers } from './users.ts';
+
+export type StoreSettings = {
+  databaseUrl?: string | undefined;
+  redisUrl?: string | undefined;
+  /** Where the embedded database lives when there is no databaseUrl. */
+  dataDir: string;
+  /** The server owns an embedded database; a script shares it with a server that is running. */
+  mode: 'serve' | 'share';
+  /** What to do with a database that is behind. */
+  migrations: 'apply' | 'require';
+  onError(store: 'postgres' | 'redis', error: Error): void;
+};
+
+/** A store that could not be opened, in words for the operator. */
+export class StoreError extends Error {}
+
+const REFUSED = 'ECONNREFUSED';
+
+// Connection errors come as AggregateError when a name has several addresses.
+const codeOf = (error: unknown): string | undefined => {
+  if (error instanceof AggregateError && error.errors.length > 0) return codeOf(error.errors[0]);
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+};
+
+const unreachable = (name: string, variable: string, url: string, defaultPort: string, error: unknown): StoreError => {
+  const { hostname, port } = new URL(url);
+  const at = `port ${port || defaultPort} (host ${hostname || 'local socket'}, from ${variable})`;
+  const code = codeOf(error);
+  if (code === REFUSED) return new StoreError(`${name}: Connection refused on ${at}. Is it running?`);
+  // The driver's message may quote the connection string: only its code goes out.
+  return new StoreError(`${name}: cannot connect on ${at}${code ? `: ${code}` : ''}.`);
+};
+
+const openPool = async (connectionString: string, onError: StoreSettings['onError']): Promise<Pool> => {
+  const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 3_000, query_timeout: 4_000 });
+  // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
+  pool.on('error', (error) => onError('postgres', error));
+  return pool;
+};
+
+const openRedis = async (url: string, onError: StoreSettings['onError']): Promise<Redis> => {
+  const redis = new Redis(url, {
+    enableAutoPipelining: true,
+    lazyConnect: true,
+    connectTimeout: 3_000,
+    // A request must fail soon rather than wait for a store that may not come back.
+    commandTimeout: 3_000,
+    maxRetriesPerRequest: 1,
+    retryStrategy: (attempt) => Math.min(attempt * 100, 2_000),
+  });
+  let reported: Error | undefined;
+  redis.on('error', (error: Error) => {
+    reported = error;
+    onError('redis', error);
+  });
+  try {
+    await redis.connect();
+  } catch (error) {
+    redis.disconnect();
+    throw unreachable('Redis', 'REDIS_URL', url, '6379', reported ?? error);
+  }
+  return redis;
+};
+
+const timed = async (question: () => Promise<unknown>): Promise<StoreState> => {
+  const start = performance.now();
+  const latency = () => Math.round((performance.now() - start) * 10) / 10;
+  let timer: NodeJS.Timeout | undefined;
+  try {
+    const limit = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error('timeout')), 2_000);
+    });
+    await Promise.race([question(), limit]);
+    return { status: 'up', latency_ms: latency() };
+  } catch {
+    return { status: 'down', latency_ms: latency() };
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+/**
+ * Opens what the settings name, brings the database up to date or insists that it is, and returns the stores.
+ *
+ * @throws {StoreError} with one line for the operator.
+ */
+export const openStores = async (settings: StoreSettings): Promise<Stores> => {
+  const { databaseUrl, redisUrl, onError } = settings;
+  // Closed in reverse order, also when opening fails half-way.
+  const closers: (() => Promise<unknown>)[] = [];
+  const close = async () => {
+    while (closers.length > 0) await closers.pop()?.();
+  };
+
+  try {
+    const serveEmbedded = async (): Promise<string> => {
+      const embedded = await openEmbedded(await openDataDir(settings.dataDir), settings.mode);
+      closers.push(() => embedded.close());
+      return embedded.connectionString;
+    };
+    const connectionString = databaseUrl ?? (await serveEmbedded());
+    const pool = await openPool(connectionString, onError);
+    closers.push(() => pool.end());
+    try {
+      await pool.query('SELECT 1');
+    } catch (error) {
+      throw unreachable('PostgreSQL', 'DATABASE_URL', connectionString, '5432', error);
+    }
+
+    let appliedMigrations: string[] = [];
+    if (settings.migrations === 'apply') appliedMigrations = await migrate(pool);
+    else if ((await pendingMigrations(pool)).length > 0)
+      throw new StoreError('Target database is not up to date. Run: npm run migrate');
+
+    const durable = createPostgresArtifacts(pool);
+    let artifacts: Artifacts = durable;
+    let redis: Redis | undefined;
+    if (redisUrl !== undefined) {
+      redis = await openRedis(redisUrl, onError);
+      const client = redis;
+      closers.push(async () => client.disconnect());
+      artifacts = createLayeredArtifacts(createRedisArtifacts(redis), durable);
+    }
+
+    const prisma = openPrisma(pool);
+    closers.push(() => prisma.$disconnect());
+    const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
+    return {
+      users: createUsers(prisma),
+      clients: createClients(prisma),
+      signingKeys: createSigningKeys(prisma),
+      artifacts,
+      appliedMigrations,
+      description: redisUrl ? `${shown}, Redis at ${new URL(redisUrl).host}` : shown,
+      async check() {
+        const questions = { postgres: () => pool.query('SELECT 1'), ...(redis && { redis: () => redis.ping() }) };
+        const states = Object.entries(questions).map(async ([name, ask]) => [name, await timed(ask)] as const);
+        return Object.fromEntries(await Promise.all(states));
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+};

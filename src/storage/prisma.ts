@@ -1,0 +1,15 @@
+import { PrismaPg } from '@prisma/adapter-pg';
+import type { Pool } from 'pg';
+import { PrismaClient } from './generated/client.ts';
+
+export type { PrismaClient };
+
+/** Prisma over the pool that everything else uses: one set of connections, one set of timeouts. */
+export const openPrisma = (pool: Pool): PrismaClient => new PrismaClient({ adapter: new PrismaPg(pool) });
+
+/** The column group a unique constraint was violated on (P2002), or undefined for any other error. */
+export const violatedUnique = (error: unknown): string | undefined => {
+  if (!(error instanceof Error) || !('code' in error) || error.code !== 'P2002') return undefined;
+  // With a driver adapter the constraint is named in the cause, not in meta.target.
+  return JSON.stringify('meta' in error ? error.meta : '');
+};

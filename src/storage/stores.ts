@@ -1,0 +1,22 @@
+// The storage room: Postgres and Redis. It knows SQL and keys, no rules; its settings arrive as arguments.
+import type { Artifacts } from './artifacts.ts';
+import type { Clients } from './clients.ts';
+import type { SigningKeys } from './signing-keys.ts';
+import type { Users } from './users.ts';
+
+/** One store's health. */
+export type StoreState = { status: 'up' | 'down'; latency_ms: number };
+
+export type Stores = {
+  users: Users;
+  clients: Clients;
+  signingKeys: SigningKeys;
+  artifacts: Artifacts;
+  /** The migrations that opening has applied, by name. */
+  appliedMigrations: string[];
+  /** For people: which stores are in use, without credentials. */
+  description: string;
+  /** Asks every store a trivial question; each answers or is down within two seconds. */
+  check(): Promise<Record<string, StoreState>>;
+  close(): Promise<void>;
+};

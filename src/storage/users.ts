@@ -1,0 +1,52 @@
+import type { User } from './generated/client.ts';
+import { type PrismaClient, violatedUnique } from './prisma.ts';
+
+export type { User };
+
+/** The columns a new user starts with; everything else has a default. */
+export type NewUser = Pick<
+  User,
+  'id' | 'email' | 'emailKey' | 'emailVerified' | 'username' | 'usernameKey' | 'passwordHash' | 'role'
+>;
+
+export type Users = ReturnType<typeof createUsers>;
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+export const createUsers = (prisma: PrismaClient) => ({
+  async findById(id: string): Promise<User | undefined> {
+    // The column is a uuid: anything else cannot be there, and PostgreSQL would answer with an error.
+    if (!UUID.test(id)) return undefined;
+    return (await prisma.user.findUnique({ where: { id } })) ?? undefined;
+  },
+
+  /** @param key A normalised email address or username; usernames have no @, so at most one row matches. */
+  async findByLogin(key: string): Promise<User | undefined> {
+    const where = key.includes('@') ? { emailKey: key } : { usernameKey: key };
+    return (await prisma.user.findUnique({ where })) ?? undefined;
+  },
+
+  /** The new row, or which unique value somebody else already has. */
+  async create(user: NewUser): Promise<User | 'email_taken' | 'username_taken'> {
+    try {
+      return await prisma.user.create({ data: user });
+    } catch (error) {
+      const violated = violatedUnique(error);
+      if (violated === undefined) throw error;
+      return violated.includes('username_key') ? 'username_taken' : 'email_taken';
+    }
+  },
+
+  /** Changes the hash only while it is still `before`; a null `after` changes nothing. */
+  async replacePasswordHash(id: string, before: string, after: string | null): Promise<void> {
+    if (after) await prisma.user.updateMany({ where: { id, passwordHash: before }, data: { passwordHash: after } });
+  },
+
+  async setPasswordHash(emailKey: string, passwordHash: string): Promise<User | undefined> {
+    const [user] = await prisma.user.updateManyAndReturn({
+      where: { emailKey },
+      data: { passwordHash, updatedAt: new Date() },
+    });
+    return user;
+  },
+});
