@@ -1,0 +1,87 @@
+import { randomUUID } from 'node:crypto';
+import type { Artifacts } from '../storage/artifacts.ts';
+import type { User, Users } from '../storage/users.ts';
+import { DomainError } from './errors.ts';
+import type { Passwords } from './passwords.ts';
+
+/** What can be said of a new account; an email is required, the password is missing for federated users. */
+export type NewAccount = {
+  email: string;
+  password?: string | undefined;
+  username?: string | undefined;
+  role?: 'user' | 'admin' | undefined;
+  emailVerified?: boolean | undefined;
+};
+
+/** The form uniqueness goes by: the same address or name in any letter case and any Unicode composition is one. */
+export const keyOf = (text: string): string => text.trim().normalize('NFKC').toLowerCase();
+
+// Deliberately loose (RFC 5321 allows more than any pattern shows): whether it is an address, a mail to it tells.
+const EMAIL = /^[^\s@<>()[\]\\,;:"]{1,64}@[^\s@<>()[\]\\,;:"]{1,255}$/u;
+// No @, so that a login name cannot be taken for somebody's address.
+const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
+
+export type Accounts = ReturnType<typeof createAccounts>;
+
+export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Passwords) => ({
+  /** The account with this id, or undefined when there is none or it is banned. */
+  async find(id: string): Promise<User | undefined> {
+    const user = await users.findById(id);
+    return user?.bannedAt ? undefined : user;
+  },
+
+  /**
+   * @param login An email address or a username, in any letter case.
+   * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
+   */
+  async authenticate(login: string, password: string): Promise<User | undefined> {
+    const user = await users.findByLogin(keyOf(login));
+    const matches = await passwords.verify(user?.passwordHash, password);
+    if (!user || !matches || user.bannedAt) return undefined;
+    if (user.passwordHash && passwords.needsRehash(user.passwordHash))
+      // The hash seen is part of the condition: a password changed in the meantime stays.
+      await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password).catch(() => null));
+    return user;
+  },
+
+  /**
+   * @throws {DomainError} `invalid_email`, `invalid_username`, `email_taken`, `username_taken`, and the password's.
+   */
+  async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
+    if (!EMAIL.test(email.trim())) throw new DomainError('invalid_email', 'the email address is not valid');
+    if (username !== undefined && !USERNAME.test(username))
+      throw new DomainError(
+        'invalid_username',
+        'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit',
+      );
+    const passwordHash = password === undefined ? null : await passwords.hash(password);
+    const created = await users.create({
+      id: randomUUID(),
+      email: email.trim(),
+      emailKey: keyOf(email),
+      emailVerified,
+      username: username ?? null,
+      usernameKey: username === undefined ? null : keyOf(username),
+      passwordHash,
+      role,
+    });
+    if (created === 'email_taken')
+      throw new DomainError('email_taken', 'a user with this email address exists already');
+    if (created === 'username_taken')
+      throw new DomainError('username_taken', 'a user with this username exists already');
+    return created;
+  },
+
+  /**
+   * Sets a new password, then ends every session and token of the user.
+   *
+   * @throws {DomainError} `unknown_user`, and the password's.
+   */
+  async setPassword(email: string, password: string): Promise<User> {
+    const passwordHash = await passwords.hash(password);
+    const user = await users.setPasswordHash(keyOf(email), passwordHash);
+    if (!user) throw new DomainError('unknown_user', 'no user has this email address');
+    await artifacts.destroyByAccount(user.id);
+    return user;
+  },
+});

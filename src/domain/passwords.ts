@@ -1,0 +1,46 @@
+import argon2 from 'argon2';
+import { DomainError } from './errors.ts';
+
+// OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, 2 passes, 1 lane.
+const COST = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
+
+/** NIST SP 800-63B-4 §3.1.1.2: at least 64 characters must be accepted; more than this is only a way to burn CPU. */
+const MAX_LENGTH = 256;
+
+// One form for every way of typing the same characters (NIST SP 800-63B-4 §3.1.1.2: NFKC or NFKD).
+const normalise = (password: string): string => password.normalize('NFKC');
+
+export type Passwords = ReturnType<typeof createPasswords>;
+
+/** @param minLength Characters (code points) a new password needs. */
+export const createPasswords = (minLength: number) => {
+  // Verified against when there is no account, so that a missing account takes as long as a wrong password.
+  const decoy = argon2.hash('a password nobody has', COST);
+
+  return {
+    /**
+     * @returns a PHC string.
+     * @throws {DomainError} `password_too_short`, `password_too_long`.
+     */
+    async hash(password: string): Promise<string> {
+      const normal = normalise(password);
+      const length = [...normal].length;
+      if (length < minLength)
+        throw new DomainError('password_too_short', `the password needs at least ${minLength} characters`);
+      if (length > MAX_LENGTH)
+        throw new DomainError('password_too_long', `the password may have at most ${MAX_LENGTH} characters`);
+      return argon2.hash(normal, COST);
+    },
+
+    /** Whether `password` belongs to `hash`; false, in the same time, when there is no hash. */
+    async verify(hash: string | null | undefined, password: string): Promise<boolean> {
+      // A longer one cannot have been set; it is not worth hashing, and refusing it early tells nobody anything.
+      if (password.length > MAX_LENGTH * 4) return false;
+      const matches = await argon2.verify(hash ?? (await decoy), normalise(password));
+      return matches && hash != null;
+    },
+
+    /** Whether the hash was made at another cost than today's. */
+    needsRehash: (hash: string): boolean => argon2.needsRehash(hash, COST),
+  };
+};
