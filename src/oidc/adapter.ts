@@ -1,0 +1,107 @@
+import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
+import { type Secrets, sha256 } from '../domain/secrets.ts';
+import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
+import type { ClientMetadata, Clients } from '../storage/clients.ts';
+
+/** How long a process may go on with a client it has read, in milliseconds: a change is seen everywhere within this. */
+const CLIENT_CACHE_MS = 1_000;
+const CLIENT_CACHE_SIZE = 1_000;
+
+const refuse = async (): Promise<never> => {
+  throw new Error('clients are not written through the engine');
+};
+
+/** Clients come from their own table; the engine asks for one on every request, so a read is kept for a second. */
+const clientAdapter = (clients: Clients): Adapter => {
+  const cache = new Map<string, { metadata: ClientMetadata; until: number }>();
+
+  const find = async (clientId: string) => {
+    const cached = cache.get(clientId);
+    if (cached && cached.until > Date.now()) return cached.metadata;
+    cache.delete(clientId);
+    const record = await clients.find(clientId);
+    if (!record) return undefined;
+    const metadata: ClientMetadata = {
+      ...record.metadata,
+      ...(record.secretHash !== null && { client_secret: record.secretHash }),
+      ...(record.firstParty && { first_party: true }),
+    };
+    // The oldest entry goes first: a Map keeps the order of insertion.
+    if (cache.size >= CLIENT_CACHE_SIZE) for (const oldest of cache.keys()) if (cache.delete(oldest)) break;
+    cache.set(clientId, { metadata, until: Date.now() + CLIENT_CACHE_MS });
+    return metadata;
+  };
+
+  return {
+    find: find as Adapter['find'],
+    upsert: refuse,
+    destroy: refuse,
+    consume: refuse,
+    revokeByGrantId: refuse,
+    findByUid: refuse,
+    findByUserCode: refuse,
+  };
+};
+
+const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets): Adapter => {
+  const context = `oauth_tokens:${model}`;
+
+  // The identifier is sealed along with the payload: a row given another row's content does not open.
+  const open = (record: ArtifactRecord | undefined, id?: string): AdapterPayload | undefined => {
+    if (!record) return undefined;
+    let sealedId: unknown;
+    let payload: AdapterPayload;
+    try {
+      [sealedId, payload] = JSON.parse(secrets.open(record.payload, context));
+    } catch {
+      // Sealed under a key that is gone: as good as absent.
+      return undefined;
+    }
+    if (id !== undefined && sealedId !== id) return undefined;
+    return record.consumedAt === undefined ? payload : { ...payload, consumed: record.consumedAt };
+  };
+
+  const find = async (id: string) => open(await artifacts.find(model, sha256(id)), id);
+
+  return {
+    async upsert(id, payload, expiresIn) {
+      await artifacts.upsert(model, sha256(id), {
+        payload: secrets.seal(JSON.stringify([id, payload]), context),
+        expiresAt: payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0),
+        grantId: model === 'Grant' ? id : payload.grantId,
+        uid: payload.uid,
+        userCodeHash: payload.userCode === undefined ? undefined : sha256(payload.userCode),
+        accountId: payload.accountId ?? payload.session?.accountId,
+      });
+    },
+
+    find,
+    findByUid: async (uid) => open(await artifacts.findByUid(model, uid)),
+    findByUserCode: async (userCode) => open(await artifacts.findByUserCode(model, sha256(userCode))),
+
+    async consume(id) {
+      if (await artifacts.consume(model, sha256(id))) return;
+      if (model === 'PushedAuthorizationRequest') throw new errors.InvalidRequestUri('request_uri was already used');
+      if (model === 'AuthorizationCode') {
+        // RFC 6749 §4.1.2: a code used twice ends what its first use got. The engine sees to that when it finds the
+        // code spent; here two redemptions found it unspent at once, and this one lost.
+        const grantId = (await find(id))?.grantId;
+        if (grantId !== undefined) {
+          await artifacts.destroy('Grant', sha256(grantId));
+          await artifacts.revokeByGrantId('AccessToken', grantId);
+          await artifacts.revokeByGrantId('RefreshToken', grantId);
+        }
+      }
+      throw new errors.InvalidGrant('already used');
+    },
+
+    destroy: (id) => artifacts.destroy(model, sha256(id)),
+    revokeByGrantId: (grantId) => artifacts.revokeByGrantId(model, grantId),
+  };
+};
+
+/** What oidc-provider persists, hashed and sealed, in the stores given. */
+export const createAdapterFactory =
+  (artifacts: Artifacts, clients: Clients, secrets: Secrets): AdapterFactory =>
+  (model) =>
+    model === 'Client' ? clientAdapter(clients) : artifactAdapter(model, artifacts, secrets);

@@ -1,0 +1,21 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Provider } from 'oidc-provider';
+import { ACCOUNT_CLIENT_ID } from './configuration.ts';
+
+export type BrowserSession = ReturnType<typeof createBrowserSession>;
+
+/** The login session of a browser, for pages outside an authorization request. */
+export const createBrowserSession = (provider: Provider) => ({
+  /** Who is signed in here, if anybody. */
+  async accountId(req: IncomingMessage, res: ServerResponse): Promise<string | undefined> {
+    return (await provider.Session.get(provider.createContext(req, res))).accountId;
+  },
+
+  /** Where a browser signs in without an app that sent it: an authorization request of our own that yields nothing. */
+  signInUrl: `/oauth/authorize?${new URLSearchParams({
+    client_id: ACCOUNT_CLIENT_ID,
+    response_type: 'none',
+    scope: 'openid',
+    redirect_uri: `${provider.issuer}/account`,
+  })}`,
+});

@@ -1,0 +1,166 @@
+import { type Configuration, errors, type JWKS, type KoaContextWithOIDC } from 'oidc-provider';
+import { SCOPES } from '../domain/claims.ts';
+import type { Secrets } from '../domain/secrets.ts';
+import type { FindAccount } from './find-account.ts';
+import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
+
+/** The pages the engine asks for; http renders them. */
+export type EnginePages = {
+  error(ctx: KoaContextWithOIDC, told: { error: string; error_description?: string }, cause: Error): void;
+  logout(ctx: KoaContextWithOIDC): void | Promise<void>;
+  loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;
+};
+
+export type EngineSettings = {
+  issuer: string;
+  accessTokenTtlSeconds: number;
+  refreshTokenTtlSeconds: number;
+  sessionTtlSeconds: number;
+};
+
+/** The built-in client behind /login: it signs a browser in and gets no code and no token. */
+export const ACCOUNT_CLIENT_ID = 'user-auth-account';
+
+const DAY = 86_400;
+const HOUR = 3_600;
+
+// Asymmetric only: an HMAC algorithm would need client secrets in the clear, and ours are stored hashed.
+const SIGNING = ['RS256', 'ES256'] as const;
+const VERIFYING = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
+
+/** oidc-provider's configuration. Where a default is overridden, the comment says why. */
+export const createConfiguration = (
+  settings: EngineSettings,
+  jwks: JWKS,
+  secrets: Secrets,
+  findAccount: FindAccount,
+  pages: EnginePages,
+): Configuration => {
+  const https = settings.issuer.startsWith('https:');
+  const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
+
+  return {
+    acrValues: [ACR_PASSWORD],
+    claims: {
+      acr: null,
+      auth_time: null,
+      iss: null,
+      sid: null,
+      amr: null,
+      openid: SCOPES.openid,
+      profile: SCOPES.profile,
+      email: SCOPES.email,
+      address: SCOPES.address,
+      phone: SCOPES.phone,
+    },
+    scopes: Object.keys(SCOPES),
+    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
+    clientBasedCORS: (_ctx, origin, client) =>
+      (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
+    clients: [
+      {
+        client_id: ACCOUNT_CLIENT_ID,
+        client_name: 'User Auth',
+        redirect_uris: [`${settings.issuer}/account`],
+        post_logout_redirect_uris: [`${settings.issuer}/`],
+        response_types: ['none'],
+        grant_types: [],
+        token_endpoint_auth_method: 'none',
+        first_party: true,
+      },
+    ],
+    cookies: {
+      keys: secrets.cookieKeys,
+      // RFC 6265bis prefixes: the browser itself then refuses such a cookie from plain http or a sister domain.
+      names: https
+        ? { session: '__Host-session', interaction: '__Secure-interaction', resume: '__Secure-resume' }
+        : { session: 'session', interaction: 'interaction', resume: 'resume' },
+      long: { signed: true, httpOnly: true, sameSite: 'lax', secure: https, path: '/' },
+      short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
+    },
+    discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
+    enabledJWA: {
+      idTokenSigningAlgValues: SIGNING,
+      userinfoSigningAlgValues: SIGNING,
+      clientAuthSigningAlgValues: VERIFYING,
+    },
+    // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
+    // OAuth grant, which never was a login.
+    expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
+    extraClientMetadata: { properties: ['first_party'] },
+    features: {
+      claimsParameter: { enabled: true },
+      clientCredentials: { enabled: true },
+      devInteractions: { enabled: false },
+      dPoP: { enabled: false },
+      introspection: {
+        enabled: true,
+        // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
+        allowedPolicy: async (_ctx, client, token) =>
+          client.clientAuthMethod !== 'none' || token.clientId === client.clientId,
+      },
+      pushedAuthorizationRequests: { enabled: false },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: async () => {
+          throw new errors.InvalidTarget('unknown resource');
+        },
+      },
+      revocation: {
+        enabled: true,
+        // RFC 7009 §2.1: a client revokes its own tokens. Somebody else's stays as it is, and nothing is said about it.
+        allowedPolicy: async (_ctx, client, token) => token.clientId === client.clientId,
+      },
+      rpInitiatedLogout: {
+        enabled: true,
+        logoutSource: (ctx) => pages.logout(ctx),
+        postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
+      },
+    },
+    findAccount,
+    interactions: { policy: createInteractionPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
+    issueRefreshToken: async (_ctx, client, source) =>
+      client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
+    jwks,
+    loadExistingGrant: async (ctx) => {
+      const { client, result, session, provider, account } = ctx.oidc;
+      const grantId = result?.consent?.grantId ?? (client && session?.grantIdFor(client.clientId));
+      const existing = grantId ? await provider.Grant.find(grantId) : undefined;
+      if (!client?.first_party || !account) return existing;
+      // The platform's own apps are not asked for consent: what they request is granted.
+      const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
+      const before = JSON.stringify(grant.openid);
+      grant.addOIDCScope([...ctx.oidc.requestParamOIDCScopes].join(' '));
+      grant.addOIDCClaims([...ctx.oidc.requestParamClaims]);
+      if (!existing || JSON.stringify(grant.openid) !== before) await grant.save();
+      return grant;
+    },
+    // RFC 9700 §2.1.1: required where there is no secret; checked wherever a client sends it.
+    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
+    renderError: (ctx, out, error) => pages.error(ctx, out, error),
+    responseTypes: ['code', 'none'],
+    rotateRefreshToken: true,
+    routes: {
+      authorization: '/oauth/authorize',
+      token: '/oauth/token',
+      revocation: '/oauth/revoke',
+      userinfo: '/oauth/userinfo',
+      introspection: '/oauth/introspect',
+      jwks: '/oauth/jwks',
+      end_session: '/oauth/logout',
+    },
+    ttl: {
+      AccessToken: settings.accessTokenTtlSeconds,
+      AuthorizationCode: 60,
+      ClientCredentials: settings.accessTokenTtlSeconds,
+      Grant: (_ctx, grant) =>
+        // Outlives every refresh token it can have, each of which is renewed on use.
+        refreshable(new Set(grant.openid?.scope?.split(' ') ?? [])) ? 365 * DAY : 14 * DAY,
+      IdToken: HOUR,
+      Interaction: HOUR,
+      RefreshToken: settings.refreshTokenTtlSeconds,
+      Session: settings.sessionTtlSeconds,
+    },
+  };
+};

@@ -1,0 +1,137 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type Client, errors, type Interaction, type InteractionResults, type Provider } from 'oidc-provider';
+import type { Stores } from '../storage/stores.ts';
+import type { User } from '../storage/users.ts';
+import { ACR_PASSWORD } from './interaction-policy.ts';
+
+/** What a page has to ask, and for whom. */
+export type PendingInteraction = {
+  uid: string;
+  prompt: 'login' | 'select_account' | 'consent';
+  client: Client;
+  redirectUri: string | undefined;
+  uiLocales: string | undefined;
+  loginHint: string | undefined;
+  /** Who is signed in in this browser already, if anybody. */
+  accountId: string | undefined;
+  /** The app insists on this user (id_token_hint or claims.id_token.sub). */
+  requiredSub: string | undefined;
+  scopes: string[];
+  claims: string[];
+};
+
+// The engine has verified the hint before it asks us: only its content is of interest here.
+const subjectOf = (idToken: unknown): string | undefined => {
+  if (typeof idToken !== 'string') return undefined;
+  const { sub } = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString());
+  return typeof sub === 'string' ? sub : undefined;
+};
+
+const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+
+/** Reasons no sign-in of ours can cure: asking again and again would trap the person in a loop. */
+const unmetAcr = ({ prompt }: Interaction): boolean => {
+  const acr = prompt.details.acr as { value?: string; values?: string[] } | undefined;
+  const asked = acr?.values ?? (acr?.value === undefined ? undefined : [acr.value]);
+  return asked !== undefined && !asked.includes(ACR_PASSWORD);
+};
+
+/** The interaction is over, was never here, or belongs to another browser. */
+export class InteractionGone extends Error {}
+
+export type Interactions = ReturnType<typeof createInteractions>;
+
+/** The person's side of an authorization request: what is asked, and what follows from the answer. */
+export const createInteractions = (provider: Provider, { artifacts }: Stores) => {
+  const finish = (req: IncomingMessage, res: ServerResponse, result: InteractionResults): Promise<string> =>
+    provider.interactionResult(req, res, result, { mergeWithLastSubmission: result.error === undefined });
+
+  const current = async (req: IncomingMessage, res: ServerResponse): Promise<Interaction> => {
+    try {
+      return await provider.interactionDetails(req, res);
+    } catch (error) {
+      throw error instanceof errors.SessionNotFound ? new InteractionGone(error.message, { cause: error }) : error;
+    }
+  };
+
+  return {
+    /**
+     * The interaction this browser is in, or the URL to go on to when there is nothing a person could do.
+     *
+     * @throws {InteractionGone}
+     */
+    async pending(req: IncomingMessage, res: ServerResponse): Promise<PendingInteraction | { continueTo: string }> {
+      const interaction = await current(req, res);
+      const { uid, prompt, params, session } = interaction;
+      const client = await provider.Client.find(String(params.client_id));
+      if (!client) return { continueTo: await finish(req, res, { error: 'invalid_client' }) };
+
+      if (prompt.name === 'login' && unmetAcr(interaction))
+        return {
+          continueTo: await finish(req, res, {
+            error: 'unmet_authentication_requirements',
+            error_description: 'the requested authentication context class is not available here',
+          }),
+        };
+      // Nobody is signed in, so there is nobody to choose: the sign-in form is the choice.
+      const name = prompt.name === 'select_account' && !session?.accountId ? 'login' : prompt.name;
+      const requested = JSON.parse(text(params.claims) ?? '{}');
+      return {
+        uid,
+        prompt: name as PendingInteraction['prompt'],
+        client,
+        redirectUri: text(params.redirect_uri),
+        uiLocales: text(params.ui_locales),
+        loginHint: text(params.login_hint),
+        accountId: session?.accountId,
+        requiredSub: subjectOf(params.id_token_hint) ?? text(requested.id_token?.sub?.value),
+        scopes: text(params.scope)?.split(' ') ?? [],
+        claims: [...new Set([...Object.keys(requested.userinfo ?? {}), ...Object.keys(requested.id_token ?? {})])],
+      };
+    },
+
+    /** Signs the user in to this browser. @returns where the browser goes on. */
+    async login(req: IncomingMessage, res: ServerResponse, user: User): Promise<string> {
+      const interaction = await current(req, res);
+      const { session } = interaction;
+      if (session?.uid && session.accountId !== user.id) {
+        // Somebody else was signed in here. Their session ends before the new one begins; the engine would do the
+        // same by a page that needs JavaScript.
+        await artifacts.destroyByUid('Session', session.uid);
+        interaction.session = undefined;
+        await interaction.persist();
+      }
+      return finish(req, res, {
+        login: { accountId: user.id, acr: ACR_PASSWORD, amr: ['pwd'] },
+        ...(interaction.prompt.name === 'select_account' && { select_account: {} }),
+      });
+    },
+
+    /** Goes on with the account that is signed in. @returns where the browser goes on. */
+    keepAccount: (req: IncomingMessage, res: ServerResponse): Promise<string> =>
+      finish(req, res, { select_account: {} }),
+
+    /** Grants what the app asked for. @returns where the browser goes on. */
+    async allow(req: IncomingMessage, res: ServerResponse): Promise<string> {
+      const { grantId, params, prompt, session } = await current(req, res);
+      if (!session?.accountId) throw new Error('consent without an account');
+      const grant =
+        (grantId && (await provider.Grant.find(grantId))) ||
+        new provider.Grant({ accountId: session.accountId, clientId: String(params.client_id) });
+      const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = prompt.details as {
+        missingOIDCScope?: string[];
+        missingOIDCClaims?: string[];
+        missingResourceScopes?: Record<string, string[]>;
+      };
+      if (missingOIDCScope) grant.addOIDCScope(missingOIDCScope.join(' '));
+      if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
+      for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))
+        grant.addResourceScope(resource, scopes.join(' '));
+      return finish(req, res, { consent: { grantId: await grant.save() } });
+    },
+
+    /** The person said no, or turned back. @returns where the browser goes on. */
+    deny: (req: IncomingMessage, res: ServerResponse): Promise<string> =>
+      finish(req, res, { error: 'access_denied', error_description: 'the person declined' }),
+  };
+};

@@ -1,0 +1,37 @@
+import { type Client, Provider } from 'oidc-provider';
+import type { Accounts } from '../domain/accounts.ts';
+import { DEFAULT_SCOPE } from '../domain/claims.ts';
+import type { Secrets } from '../domain/secrets.ts';
+import type { Stores } from '../storage/stores.ts';
+import { createAdapterFactory } from './adapter.ts';
+import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
+import { compareHashedClientSecrets } from './engine-internals.ts';
+import { createFindAccount } from './find-account.ts';
+import { loadSigningKeys } from './keys.ts';
+
+export type { Client, EnginePages, EngineSettings, Provider };
+
+/** The authorization server: oidc-provider with our stores, keys, accounts and pages. */
+export const createProvider = async (
+  settings: EngineSettings,
+  stores: Stores,
+  secrets: Secrets,
+  accounts: Accounts,
+  pages: EnginePages,
+): Promise<Provider> => {
+  const jwks = { keys: await loadSigningKeys(stores.signingKeys, secrets) };
+  const provider = new Provider(settings.issuer, {
+    ...createConfiguration(settings, jwks, secrets, createFindAccount(accounts), pages),
+    adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets),
+  });
+  compareHashedClientSecrets(provider, secrets);
+  provider.use(async (ctx, next) => {
+    // RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have.
+    if (ctx.path === '/oauth/authorize' && !ctx.query.scope) {
+      const client = await provider.Client.find(String(ctx.query.client_id));
+      ctx.query = { ...ctx.query, scope: client?.scope ?? DEFAULT_SCOPE };
+    }
+    await next();
+  });
+  return provider;
+};

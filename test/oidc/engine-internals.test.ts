@@ -1,0 +1,50 @@
+import test from 'ava';
+import { Provider } from 'oidc-provider';
+import { createSecrets } from '../../src/domain/secrets.ts';
+import { clientSecretHash, compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
+
+const secrets = createSecrets('a master key of at least 32 bytes, for tests');
+
+const listening = async (client: Record<string, unknown>) => {
+  const provider = new Provider('http://localhost', {
+    clients: [{ client_id: 'app', redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...client }],
+    features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+    ttl: { ClientCredentials: 60 },
+  });
+  compareHashedClientSecrets(provider, secrets);
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  return {
+    token: (init: RequestInit) =>
+      fetch(`http://localhost:${port}/token`, { method: 'POST', ...init }).then((response) => response.status),
+    close: () => server.close(),
+  };
+};
+
+const body = (more: Record<string, string> = {}) => new URLSearchParams({ grant_type: 'client_credentials', ...more });
+const basic = (secret: string) => ({ authorization: `Basic ${Buffer.from(`app:${secret}`).toString('base64')}` });
+
+for (const method of ['client_secret_basic', 'client_secret_post'])
+  test(`the engine awaits our comparison with the stored hash, by basic and by post (registered: ${method})`, async (t) => {
+    const { token, close } = await listening({
+      client_secret: clientSecretHash(secrets, 'app', 'the secret'),
+      token_endpoint_auth_method: method,
+    });
+    t.is(await token({ body: body(), headers: basic('the%20secret') }), 200);
+    t.is(await token({ body: body({ client_id: 'app', client_secret: 'the secret' }) }), 200);
+    t.is(await token({ body: body(), headers: basic('another') }), 401);
+    t.is(await token({ body: body({ client_id: 'app', client_secret: 'another' }) }), 401);
+    close();
+  });
+
+test('the stored hash itself is no secret: presented, it is refused', async (t) => {
+  const hash = clientSecretHash(secrets, 'app', 'the secret');
+  const { token, close } = await listening({ client_secret: hash });
+  t.is(await token({ body: body({ client_id: 'app', client_secret: hash }) }), 401);
+  close();
+});
+
+test('a hash belongs to one client: under another client_id the same secret hashes differently', (t) => {
+  t.not(clientSecretHash(secrets, 'app', 'the secret'), clientSecretHash(secrets, 'other', 'the secret'));
+});
