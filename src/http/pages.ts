@@ -1,0 +1,231 @@
+/**
+ * The hosted pages: what each view is given, and how it is rendered.
+ * Everything an app chose (name, logo, links) is hostile until it has passed `presentClient`; the templates only hold markup.
+ */
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type Koa from 'koa';
+import nunjucks from 'nunjucks';
+import { type Locale, localeOf, sentenceOf, translatorOf, type Words, words } from './locale.ts';
+
+/** An app as its registration describes it; nothing in it is trusted. */
+export type ClientCard = {
+  name: string;
+  logoUri?: string;
+  clientUri?: string;
+  policyUri?: string;
+  tosUri?: string;
+  /** Run by the same people as this service. */
+  firstParty: boolean;
+};
+
+export type LoginError = keyof Words['login']['errors'];
+export type FieldError = keyof Words['login']['fieldErrors']['login'];
+/** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
+export type ScopeLine = { name: string; text?: string };
+
+export type ViewData = {
+  login: {
+    action: string;
+    csrf: string;
+    cancelAction?: string;
+    /** What was typed, or the app's login_hint. */
+    login?: string;
+    error?: LoginError;
+    fieldErrors?: { login?: FieldError; password?: FieldError };
+    client?: ClientCard;
+    /** The user has a session and is asked to confirm it is them. */
+    reauthenticate?: boolean;
+    /** Other ways to sign in, at most four. */
+    providers?: { id: string; label: string; href: string }[];
+  };
+  'select-account': {
+    action: string;
+    cancelAction: string;
+    csrf: string;
+    client: ClientCard;
+    /** Who is signed in here already. */
+    account: { label: string };
+  };
+  consent: {
+    action: string;
+    csrf: string;
+    client: ClientCard;
+    account: { label: string };
+    /** Host that the answer goes to. */
+    redirectHost: string;
+    scopes: ScopeLine[];
+    /** Single claims asked for by name, beyond what the scopes carry. */
+    claims?: string[];
+    alreadyGranted?: ScopeLine[];
+  };
+  logout: { action: string; xsrf: string; client?: ClientCard; account?: { label: string } };
+  'logged-out': {
+    client?: ClientCard;
+    /** The user chose to stay: only the app's own session has ended. */
+    stillSignedIn?: boolean;
+  };
+  error: {
+    /** OAuth or own error code; the words come from the locales. */
+    code: string;
+    /** Technical detail, in English. */
+    description?: string;
+    /** What the app's developer can do, in English. */
+    hint?: string;
+    requestId: string;
+  };
+  home: { issuer: string; discoveryUrl: string };
+  /** Where the direct way to sign in ends. */
+  account: { account: { label: string } };
+};
+export type View = keyof ViewData;
+
+type ErrorWords = keyof Words['error']['codes'];
+
+/** Codes that tell the person the same as another code does. */
+const sameWords: ReadonlyMap<string, ErrorWords> = new Map([
+  ['interaction_expired', 'session_expired'],
+  ['unauthorized_client', 'invalid_request'],
+  ['unsupported_response_type', 'invalid_request'],
+  ['unsupported_response_mode', 'invalid_request'],
+  ['invalid_scope', 'invalid_request'],
+  ['invalid_target', 'invalid_request'],
+  ['invalid_request_object', 'invalid_request'],
+  ['invalid_request_uri', 'invalid_request'],
+  ['request_not_supported', 'invalid_request'],
+  ['request_uri_not_supported', 'invalid_request'],
+  ['rate_limited', 'too_many_requests'],
+]);
+
+/** Characters that are not seen or that reorder their neighbours: they let a name pass for another one. */
+const unseen = /[\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}\u2800]/gu;
+
+/** One line of text without bidi controls, zero-width characters, or towers of combining marks. */
+const plainText = (text: string): string =>
+  text
+    .replace(/[\t-\r\p{Zl}\p{Zp}]/gu, ' ')
+    .replace(unseen, '')
+    .replace(/\s+/gu, ' ')
+    .replace(/(\p{M}{4})\p{M}+/gu, '$1')
+    .trim();
+
+/** `uri` when a person may follow it: an absolute http(s) URL that carries no credentials. */
+function webLink(uri: string | undefined): URL | undefined {
+  const url = uri === undefined ? null : URL.parse(uri);
+  if (!url || url.username || url.password) return undefined;
+  return url.protocol === 'https:' || url.protocol === 'http:' ? url : undefined;
+}
+
+/** `uri` when a page may show it as an image: https, or http on localhost while developing. */
+function imageLink(uri: string | undefined): URL | undefined {
+  const url = webLink(uri);
+  return url?.protocol === 'https:' || url?.hostname === 'localhost' ? url : undefined;
+}
+
+const graphemes = new Intl.Segmenter();
+
+function presentClient(client: ClientCard, unnamed: string) {
+  const name = plainText(client.name) || unnamed;
+  const site = webLink(client.clientUri);
+  return {
+    name,
+    firstParty: client.firstParty,
+    initial: graphemes.segment(name).containing(0)?.segment.toLocaleUpperCase(),
+    logoUri: imageLink(client.logoUri)?.href,
+    clientUri: site?.href,
+    clientHost: site?.host,
+    policyUri: webLink(client.policyUri)?.href,
+    tosUri: webLink(client.tosUri)?.href,
+  };
+}
+
+/** What every template can call for its words. */
+const wordsOf = (locale: Locale) => ({
+  t: translatorOf(locale),
+  /** A sentence cut at its placeholders, so that the template sets the values apart, and escapes them. */
+  parts: (key: string, values: Record<string, string>) =>
+    sentenceOf(locale, key)
+      .split(/\{\{(\w+)\}\}/)
+      .map((text, index) => (index % 2 === 0 ? { text } : { name: text, value: values[text] ?? '' })),
+});
+
+/** The view's data made fit to show: names cleaned, links checked, codes turned into keys of the locales. */
+function present<V extends View>(view: V, data: ViewData[V], locale: Locale): object {
+  const t = translatorOf(locale);
+  const client = 'client' in data && data.client ? presentClient(data.client, t('client.unnamed')) : undefined;
+  const account = 'account' in data && data.account ? { label: plainText(data.account.label) } : undefined;
+  const shown = { ...data, client, account };
+
+  if (view === 'consent') {
+    const { scopes, claims = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const line = ({ name, text }: ScopeLine) => {
+      const known = Object.hasOwn(words.consent.scopes, name);
+      return { name: plainText(name), known, text: text ?? (known ? t(`consent.scopes.${name}`) : undefined) };
+    };
+    const claimNames = claims.map((name) =>
+      Object.hasOwn(words.consent.claims, name) ? t(`consent.claims.${name}`) : plainText(name),
+    );
+    return {
+      ...shown,
+      scopes: scopes.map(line),
+      alreadyGranted: alreadyGranted.map(line),
+      claims: new Intl.ListFormat(locale, { style: 'narrow' }).format(claimNames),
+    };
+  }
+  if (view === 'error') {
+    const { code } = data as ViewData['error'];
+    const key = Object.hasOwn(words.error.codes, code) ? code : (sameWords.get(code) ?? 'default');
+    return {
+      ...shown,
+      words: `error.codes.${key}`,
+      forDeveloper: Object.hasOwn(words.error.developer, key) ? key : '',
+    };
+  }
+  return shown;
+}
+
+const contentHash = (file: URL): string =>
+  createHash('sha256').update(readFileSync(file)).digest('base64url').slice(0, 12);
+
+export type Pages = ReturnType<typeof createPages>;
+
+/**
+ * @param options.issuer Shown on every page, so that people can compare it with the address bar.
+ * @param options.appName The name of this service.
+ * @param options.views Directory of the templates, ending in a slash.
+ * @param options.cache Keep compiled templates and asset hashes; off while developing.
+ */
+export function createPages(options: { issuer: string; appName?: string; views?: URL; cache: boolean }) {
+  const { issuer, appName = 'User Auth', views = new URL('../../views/', import.meta.url), cache } = options;
+  const loader = new nunjucks.FileSystemLoader(fileURLToPath(views), { noCache: !cache });
+  const templates = new nunjucks.Environment(loader, { autoescape: true, trimBlocks: true, lstripBlocks: true });
+
+  const hashAssets = () => ({
+    style: contentHash(new URL('assets/style.css', views)),
+    favicon: contentHash(new URL('assets/favicon.svg', views)),
+  });
+  const keptHashes = cache ? hashAssets() : undefined;
+
+  return {
+    /**
+     * Answers with `view` in the request's language (`ctx.state.uiLocales`, then Accept-Language).
+     * Leaves the status to the caller; sets type, Content-Language, Vary, and forbids storing.
+     */
+    render<V extends View>(ctx: Koa.Context, view: V, data: ViewData[V]): void {
+      const locale = localeOf(ctx, ctx.state.uiLocales);
+      ctx.body = templates.render(`${view}.njk`, {
+        ...present(view, data, locale),
+        ...wordsOf(locale),
+        locale,
+        appName,
+        issuerHost: new URL(issuer).host,
+        assets: keptHashes ?? hashAssets(),
+      });
+      ctx.type = 'html';
+      ctx.set('Cache-Control', 'no-store');
+      ctx.set('Content-Language', locale);
+      ctx.vary('Accept-Language');
+    },
+  };
+}
