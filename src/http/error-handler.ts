@@ -1,0 +1,74 @@
+import { STATUS_CODES } from 'node:http';
+import type { Context, Middleware } from 'koa';
+import type { Logger } from 'pino';
+import { InteractionGone } from '../oidc/interactions.ts';
+import { CsrfError } from './csrf.ts';
+import type { Pages } from './pages.ts';
+
+/** A stable code and words that give nothing of the inside away. */
+type Told = { status: number; code: string; detail: string };
+
+// What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
+const STORE_DOWN =
+  /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|P1001|P1008|P1017|P2024|57P0[123]|53300|Command timed out|Connection is closed|max retries per request|Query read timeout|Connection terminated|timeout exceeded when trying to connect/;
+
+/** Whether this is a store that does not answer, rather than a bug. */
+export const storeDown = (error: Error): boolean => {
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const code = 'code' in at ? String(at.code) : '';
+    if (STORE_DOWN.test(`${code} ${at.message}`)) return true;
+  }
+  return false;
+};
+
+const told = (error: Error & { status?: unknown; expose?: unknown }): Told => {
+  if (error instanceof CsrfError)
+    return { status: 403, code: 'csrf', detail: 'The form was not sent from this site, or it is too old.' };
+  if (error instanceof InteractionGone)
+    return { status: 400, code: 'session_not_found', detail: 'This sign-in has ended or expired.' };
+  if (storeDown(error))
+    return { status: 503, code: 'temporarily_unavailable', detail: 'A store is not available. Please try again.' };
+  // koa-body and koa mark what the client did wrong.
+  if (typeof error.status === 'number' && error.status >= 400 && error.status < 500)
+    return { status: error.status, code: 'invalid_request', detail: STATUS_CODES[error.status] ?? 'Bad Request' };
+  return { status: 500, code: 'server_error', detail: 'Something went wrong on our side.' };
+};
+
+/** Whether the caller is a browser that wants a page; anything else gets JSON. */
+const wantsPage = (ctx: Context): boolean => ctx.accepts('json', 'html') === 'html';
+
+/**
+ * The one place where a failure becomes an answer: a page for people, RFC 9457 problem details for programs, both with
+ * the request's id, neither with a stack trace.
+ *
+ * @see [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457.html)
+ */
+export const errorHandler = (pages: Pages, log: Logger): Middleware => {
+  const answer = (ctx: Context, { status, code, detail }: Told): void => {
+    const requestId: string = ctx.state.requestId;
+    ctx.status = status;
+    if (status === 503) ctx.set('Retry-After', '5');
+    if (wantsPage(ctx)) {
+      pages.render(ctx, 'error', { code, requestId });
+      return;
+    }
+    ctx.type = 'application/problem+json';
+    ctx.set('Cache-Control', 'no-store');
+    ctx.body = { type: 'about:blank', title: STATUS_CODES[status], status, detail, code, request_id: requestId };
+  };
+
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (thrown) {
+      const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+      const answered = told(error);
+      if (answered.status >= 500) log.error({ request_id: ctx.state.requestId, err: error }, 'request failed');
+      answer(ctx, answered);
+      return;
+    }
+    if (ctx.status === 404 && ctx.body == null) {
+      answer(ctx, { status: 404, code: 'not_found', detail: 'There is nothing here.' });
+    }
+  };
+};

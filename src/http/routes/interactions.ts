@@ -1,0 +1,144 @@
+import { Router } from '@koa/router';
+import type { Context } from 'koa';
+import { z } from 'zod';
+import type { Accounts } from '../../domain/accounts.ts';
+import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
+import { type Csrf, CsrfError } from '../csrf.ts';
+import { clientCard } from '../engine-pages.ts';
+import type { LoginError, Pages, ViewData } from '../pages.ts';
+import { allowFormTarget } from '../security-headers.ts';
+import { bodyOf, formBody } from '../validate.ts';
+
+const Token = z.object({ csrf: z.string() });
+const Login = z.object({ login: z.string().max(320), password: z.string().max(1024) });
+const Decision = z.object({ decision: z.enum(['allow', 'deny']) });
+const Choice = z.object({ account: z.enum(['continue', 'other']) });
+
+const labelOf = (user: { email: string; username: string | null }): string => user.username ?? user.email;
+
+/** Where the app's people will find themselves, as they would say it. */
+const hostOf = (redirectUri: string | undefined): string => {
+  if (redirectUri === undefined || !URL.canParse(redirectUri)) return '';
+  const { host, protocol } = new URL(redirectUri);
+  return host || protocol;
+};
+
+/** Login, account choice and consent: the pages of an authorization request. */
+export const interactionRoutes = (interactions: Interactions, accounts: Accounts, pages: Pages, csrf: Csrf) => {
+  const loginPage = async (ctx: Context, pending: PendingInteraction, more: Partial<ViewData['login']> = {}) => {
+    const signedIn = pending.accountId === undefined ? undefined : await accounts.find(pending.accountId);
+    const reauthenticate = signedIn !== undefined && pending.prompt === 'login';
+    pages.render(ctx, 'login', {
+      action: `/interaction/${pending.uid}/login`,
+      cancelAction: `/interaction/${pending.uid}/cancel`,
+      csrf: csrf.token(pending.uid),
+      login: pending.loginHint ?? (reauthenticate ? labelOf(signedIn) : undefined),
+      client: clientCard(pending.client),
+      reauthenticate,
+      ...more,
+    });
+  };
+
+  const chooserPage = async (ctx: Context, pending: PendingInteraction, current: string) => {
+    pages.render(ctx, 'select-account', {
+      action: `/interaction/${pending.uid}/account`,
+      cancelAction: `/interaction/${pending.uid}/cancel`,
+      csrf: csrf.token(pending.uid),
+      client: clientCard(pending.client),
+      account: { label: current },
+    });
+  };
+
+  const consentPage = async (ctx: Context, pending: PendingInteraction) => {
+    const user = await accounts.find(pending.accountId ?? '');
+    pages.render(ctx, 'consent', {
+      action: `/interaction/${pending.uid}/consent`,
+      csrf: csrf.token(pending.uid),
+      client: clientCard(pending.client),
+      account: { label: user ? labelOf(user) : '' },
+      redirectHost: hostOf(pending.redirectUri),
+      scopes: pending.scopes.map((name) => ({ name })),
+      claims: pending.claims,
+    });
+  };
+
+  const show = async (ctx: Context, pending: PendingInteraction) => {
+    const user = pending.prompt === 'select_account' ? await accounts.find(pending.accountId ?? '') : undefined;
+    if (user) await chooserPage(ctx, pending, labelOf(user));
+    else if (pending.prompt === 'consent') await consentPage(ctx, pending);
+    else await loginPage(ctx, pending);
+  };
+
+  /** The interaction of this browser; undefined when the answer is already given. */
+  const pendingOf = async (ctx: Context): Promise<PendingInteraction | undefined> => {
+    const pending = await interactions.pending(ctx.req, ctx.res);
+    if ('continueTo' in pending) {
+      goOn(ctx, pending.continueTo);
+      return undefined;
+    }
+    ctx.state.uiLocales = pending.uiLocales;
+    allowFormTarget(ctx, pending.redirectUri);
+    return pending;
+  };
+
+  const goOn = (ctx: Context, location: string) => {
+    ctx.status = 303;
+    ctx.redirect(location);
+  };
+
+  /** As `pendingOf`, for a form: refuses one that our page did not send. */
+  const submitted = async (ctx: Context): Promise<PendingInteraction | undefined> => {
+    const pending = await pendingOf(ctx);
+    if (!pending) return undefined;
+    const token = bodyOf(ctx, Token);
+    if (!token) throw new CsrfError('token missing');
+    csrf.check(ctx, pending.uid, token.csrf);
+    return pending;
+  };
+
+  const login = async (ctx: Context) => {
+    const pending = await submitted(ctx);
+    if (!pending) return;
+    const refuse = async (error: LoginError | undefined, more: Partial<ViewData['login']> = {}) => {
+      ctx.status = error === 'invalid_credentials' ? 401 : 400;
+      const typed = z.object({ login: z.string() }).safeParse(ctx.request.body);
+      await loginPage(ctx, pending, { error, login: typed.data?.login.slice(0, 320), ...more });
+    };
+    const form = bodyOf(ctx, Login);
+    if (!form) return refuse('invalid_credentials');
+    if (form.login.trim() === '' || form.password === '')
+      return refuse(undefined, {
+        fieldErrors: {
+          login: form.login.trim() === '' ? 'required' : undefined,
+          password: form.password === '' ? 'required' : undefined,
+        },
+      });
+    const user = await accounts.authenticate(form.login, form.password);
+    if (!user) return refuse('invalid_credentials');
+    if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');
+    goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
+  };
+
+  return new Router({ prefix: '/interaction/:uid' })
+    .get('/', async (ctx) => {
+      const pending = await pendingOf(ctx);
+      if (pending) await show(ctx, pending);
+    })
+    .post('/login', formBody, login)
+    .post('/account', formBody, async (ctx) => {
+      const pending = await submitted(ctx);
+      if (!pending) return;
+      if (bodyOf(ctx, Choice)?.account === 'continue') goOn(ctx, await interactions.keepAccount(ctx.req, ctx.res));
+      else await loginPage(ctx, pending);
+    })
+    .post('/consent', formBody, async (ctx) => {
+      const pending = await submitted(ctx);
+      if (!pending) return;
+      const decision = bodyOf(ctx, Decision)?.decision;
+      if (pending.prompt !== 'consent' || decision === undefined) return show(ctx, pending);
+      goOn(ctx, await (decision === 'allow' ? interactions.allow : interactions.deny)(ctx.req, ctx.res));
+    })
+    .post('/cancel', formBody, async (ctx) => {
+      if (await submitted(ctx)) goOn(ctx, await interactions.deny(ctx.req, ctx.res));
+    });
+};

@@ -1,0 +1,52 @@
+import type { Context, Middleware } from 'koa';
+import helmet from 'koa-helmet';
+
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+// script-src has no source of its own: the engine adds the hash of its form_post script to it, and nothing else may run.
+const policy = (formTargets: readonly string[]): string =>
+  [
+    "default-src 'none'",
+    "style-src 'self'",
+    "img-src 'self' https: http://localhost:*",
+    "script-src 'none'",
+    `form-action ${["'self'", ...formTargets].join(' ')}`,
+    "base-uri 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
+
+/** Headers every answer bears: no framing, no sniffing, no referrer to other origins, and a policy that runs nothing. */
+export const securityHeaders = (issuer: string): Middleware => {
+  const fixed = helmet({
+    contentSecurityPolicy: false,
+    crossOriginEmbedderPolicy: false,
+    // `no-referrer` would make browsers send `Origin: null` with our own forms, which the CSRF check could not tell from an attack.
+    referrerPolicy: { policy: 'same-origin' },
+    frameguard: { action: 'deny' },
+    // JWKS, discovery and userinfo are read by pages of other origins; CORS decides there.
+    crossOriginResourcePolicy: { policy: 'cross-origin' },
+    hsts: issuer.startsWith('https:') ? { maxAge: 31_536_000, includeSubDomains: false } : false,
+  }) as unknown as Middleware;
+  return async (ctx, next) => {
+    ctx.set('Content-Security-Policy', policy([]));
+    await fixed(ctx, next);
+  };
+};
+
+/**
+ * Lets a form on this page lead to `uri` in the end. Browsers hold every redirect that follows a form post against
+ * form-action, and an app often sends the browser on from its callback to another host of its own: so an https app
+ * opens https, a local one its own origin, a native one its scheme.
+ *
+ * @see [CSP3 §6.4.1](https://www.w3.org/TR/CSP3/#directive-form-action)
+ */
+export const allowFormTarget = (ctx: Context, uri: string | undefined): void => {
+  if (uri === undefined || !URL.canParse(uri)) return;
+  const { protocol, hostname, origin } = new URL(uri);
+  const targets = ['https:'];
+  // An IPv6 literal cannot be written as a CSP host source.
+  if (protocol === 'http:') targets.push(hostname === '[::1]' ? 'http:' : origin);
+  else if (protocol !== 'https:') targets.push(protocol);
+  if (LOOPBACK.has(hostname)) targets.push('http://localhost:*', 'http://127.0.0.1:*');
+  ctx.set('Content-Security-Policy', policy(targets));
+};

@@ -1,0 +1,61 @@
+// The http room: request in, response out. It calls oidc, federation and domain, and never a store.
+import Koa, { type Middleware } from 'koa';
+import type { Logger } from 'pino';
+import { requestLog } from './request-log.ts';
+import { securityHeaders } from './security-headers.ts';
+
+export type ServerSettings = {
+  issuer: string;
+  /** How many proxies in front are trusted to say who the client is. */
+  trustProxy: number;
+  /** Signs cookies; the engine's list, so that both read each other's. */
+  cookieKeys: string[];
+};
+
+/** POST to one of these is answered as GET: see `getInstead`. */
+const GET_INSTEAD = new Set(['/oauth/authorize', '/oauth/logout']);
+
+/**
+ * OIDC Core §3.1.2.1 and RP-Initiated Logout §2 let an app send these requests by POST. Coming from another site, a POST bears no
+ * SameSite=Lax cookie, so the person would look signed out; the same request by GET does. The form becomes the query.
+ */
+const getInstead =
+  (parseForm: Middleware): Middleware =>
+  async (ctx, next) => {
+    if (ctx.method !== 'POST' || !GET_INSTEAD.has(ctx.path)) return next();
+    await parseForm(ctx, async () => {});
+    const body = Object.entries(Object(ctx.request.body));
+    const query = new URLSearchParams();
+    for (const [name, value] of body)
+      for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
+    ctx.status = 303;
+    ctx.redirect(`${ctx.path}?${query}`);
+  };
+
+/** A Koa application with everything that goes before the routes. */
+export const createServer = (
+  { issuer, trustProxy, cookieKeys }: ServerSettings,
+  log: Logger,
+  parseForm: Middleware,
+  errors: Middleware,
+): Koa => {
+  const app = new Koa({ proxy: trustProxy > 0, maxIpsCount: trustProxy });
+  app.keys = cookieKeys;
+  // An error past the error handler is a bug in it, or a client that went away while we wrote.
+  app.on('error', (error: Error) => log.debug({ err: error }, 'response not delivered'));
+
+  // The engine builds every URL it announces from the request. The issuer is the truth about our own name: whatever
+  // Host, X-Forwarded-Host or X-Forwarded-Proto say, the request is read as one to it.
+  const { protocol, host, hostname } = new URL(issuer);
+  Object.defineProperties(app.request, {
+    protocol: { get: () => protocol.slice(0, -1) },
+    host: { get: () => host },
+    hostname: { get: () => hostname },
+  });
+
+  app.use(requestLog(log));
+  app.use(securityHeaders(issuer));
+  app.use(errors);
+  app.use(getInstead(parseForm));
+  return app;
+};

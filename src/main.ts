@@ -1,0 +1,110 @@
+// env → config → stores → app → listen; on SIGTERM and SIGINT the same in reverse.
+import cluster from 'node:cluster';
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Logger, pino } from 'pino';
+import pretty from 'pino-pretty';
+import packageJson from '../package.json' with { type: 'json' };
+import { createApp } from './app.ts';
+import { type Config, ConfigError, loadConfig } from './config.ts';
+import { type Demo, ensureDemo } from './demo.ts';
+import { installationSecrets } from './installation.ts';
+import { startUpCard } from './start-up-card.ts';
+import { EmbeddedInUseError } from './storage/embedded.ts';
+import { openStores, StoreError } from './storage/open-stores.ts';
+import { superviseWorkers } from './workers.ts';
+
+/** How long requests under way may take to finish after SIGTERM. */
+const GRACE_MS = 10_000;
+/** Expired rows are deleted this often, in batches. */
+const SWEEP_MS = 60_000;
+
+const openLog = ({ logLevel, production }: Config) =>
+  production
+    ? pino({ level: logLevel })
+    : pino(
+        { level: logLevel },
+        pretty({
+          translateTime: 'HH:MM:ss',
+          ignore: 'pid,hostname,method,path,status,ms',
+          messageFormat: '{msg} {method} {path} {status} {ms}',
+          colorize: process.stdout.isTTY,
+          singleLine: true,
+          sync: true,
+        }),
+      );
+
+const serve = async (config: Config, log: Logger) => {
+  const { masterKey } = await installationSecrets(config);
+  const stores = await openStores({
+    databaseUrl: config.databaseUrl,
+    redisUrl: config.redisUrl,
+    dataDir: config.dataDir,
+    mode: 'serve',
+    migrations: config.production ? 'require' : 'apply',
+    onError: (store, error) =>
+      log.error({ store, code: 'code' in error ? error.code : undefined }, 'store connection failed'),
+  });
+  const { app, accounts, clients } = await createApp(
+    { ...config, masterKey, version: packageJson.version },
+    stores,
+    log,
+  );
+
+  const { bootstrapClient } = config;
+  if (bootstrapClient) await clients.ensureBootstrap(bootstrapClient);
+  let demo: Demo | undefined;
+  if (!config.production) demo = await ensureDemo(config.dataDir, accounts, clients, bootstrapClient?.clientId);
+
+  const server = createHttpServer(app.callback());
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(config.port, config.host, resolve);
+  });
+  const { port } = server.address() as AddressInfo;
+
+  const sweep = setInterval(() => {
+    stores.artifacts.sweep().catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
+  }, SWEEP_MS);
+
+  let closing = false;
+  const close = async (signal: string) => {
+    if (closing) return;
+    closing = true;
+    log.info({ signal }, 'closing: finishing the requests under way');
+    clearInterval(sweep);
+    const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS);
+    await new Promise((resolve) => server.close(resolve));
+    clearTimeout(cut);
+    await stores.close();
+    log.info('closed');
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const)
+    process.on(signal, () => {
+      close(signal).then(
+        () => process.exit(0),
+        (error) => {
+          log.error({ err: error }, 'closing failed');
+          process.exit(1);
+        },
+      );
+    });
+
+  if (config.production) log.info({ issuer: config.issuer, port, stores: stores.description }, 'ready');
+  else if (cluster.isPrimary || cluster.worker?.id === 1)
+    process.stdout.write(startUpCard(config, port, stores.description, demo));
+};
+
+try {
+  const { config, warnings } = loadConfig();
+  const log = openLog(config);
+  if (cluster.isPrimary) for (const warning of warnings) log.warn(warning);
+  if (cluster.isPrimary && config.webConcurrency > 1) superviseWorkers(config.webConcurrency, log);
+  else await serve(config, log);
+} catch (error) {
+  const known = error instanceof ConfigError || error instanceof StoreError || error instanceof EmbeddedInUseError;
+  const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+  if (inUse) process.stderr.write(`The port is in use already: set PORT to another one, or stop what listens there.\n`);
+  else process.stderr.write(`${error instanceof Error ? (known ? error.message : error.stack) : String(error)}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,27 @@
+import { resolve } from 'node:path';
+import type { Config } from './config.ts';
+import type { Demo } from './demo.ts';
+
+/** What somebody who has just typed `npm start` wants to know, and nothing else. */
+export const startUpCard = (config: Config, port: number, stores: string, demo: Demo | undefined): string => {
+  const { issuer, dataDir, host } = config;
+  const rows: [string, string][] = [
+    ['Issuer', issuer],
+    ['Listening on', `${host}:${port}`],
+    ['Discovery', `${issuer}/.well-known/openid-configuration`],
+    ['Sign in', `${issuer}/login`],
+    ['API docs', `${issuer}/openapi.json`],
+    ['Data', resolve(dataDir)],
+    ['Stores', stores],
+  ];
+  if (demo) {
+    rows.push([
+      'Demo user',
+      demo.password ? `${demo.email}  password ${demo.password}` : `${demo.email} (password changed)`,
+    ]);
+    if (demo.clientSecret) rows.push(['Demo client', `${demo.clientId}  secret ${demo.clientSecret}`]);
+    rows.push(['Try it', 'npm run demo   (in a second terminal, then open http://localhost:8300)']);
+  }
+  const width = Math.max(...rows.map(([name]) => name.length));
+  return `\n  User Auth is ready\n\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}\n`).join('')}\n`;
+};

@@ -1,0 +1,72 @@
+// The whole service on a free port of its own, with a database of its own, inside the test's process.
+import { createServer as createHttpServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { Writable } from 'node:stream';
+import { pino } from 'pino';
+import { type AppSettings, createApp } from '../../src/app.ts';
+import { openStores } from '../../src/storage/open-stores.ts';
+import { testDatabase } from './database.ts';
+import { testRedis } from './redis.ts';
+
+export type TestServer = Awaited<ReturnType<typeof startServer>>;
+
+export const startServer = async (overrides: Partial<AppSettings> = {}) => {
+  const database = await testDatabase();
+  const redis = process.env.TEST_REDIS_URL ? await testRedis() : undefined;
+  const stores = await openStores({
+    databaseUrl: database.connectionString,
+    redisUrl: redis?.url,
+    dataDir: '',
+    mode: 'share',
+    migrations: 'require',
+    onError: () => {},
+  });
+
+  const http = createHttpServer();
+  await new Promise<void>((resolve) => http.listen(0, 'localhost', resolve));
+  const issuer = overrides.issuer ?? `http://localhost:${(http.address() as AddressInfo).port}`;
+
+  const lines: string[] = [];
+  const sink = new Writable({
+    write(chunk, _encoding, done) {
+      lines.push(String(chunk));
+      done();
+    },
+  });
+  const { app, accounts, clients } = await createApp(
+    {
+      issuer,
+      production: false,
+      masterKey: 'a master key for tests, 32 bytes or more',
+      trustProxy: 0,
+      passwordMinLength: 6,
+      accessTokenTtlSeconds: 1800,
+      refreshTokenTtlSeconds: 604_800,
+      sessionTtlSeconds: 3600,
+      version: 'test',
+      ...overrides,
+    },
+    stores,
+    pino({ level: 'debug' }, sink),
+  );
+  http.on('request', app.callback());
+
+  return {
+    issuer,
+    /** Where it listens, whatever the issuer says. */
+    origin: `http://localhost:${(http.address() as AddressInfo).port}`,
+    accounts,
+    clients,
+    stores,
+    database,
+    /** What was logged so far. */
+    log: () => lines.join(''),
+    async close() {
+      http.closeAllConnections();
+      await new Promise((resolve) => http.close(resolve));
+      await stores.close();
+      await database.close();
+      await redis?.close();
+    },
+  };
+};
