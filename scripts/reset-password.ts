@@ -1,0 +1,12 @@
+// Sets a user's password and ends their sessions and tokens: npm run reset-password -- --email ADDRESS --password PASSWORD
+import { argumentsOf, required, script, withApp } from './with-app.ts';
+
+const USAGE = '--email ADDRESS --password PASSWORD';
+
+await script(async () => {
+  const { email, password } = argumentsOf({ email: { type: 'string' }, password: { type: 'string' } }, USAGE);
+  const address = required(email, 'email', USAGE);
+  const chosen = required(password, 'password', USAGE);
+  const user = await withApp(({ accounts }) => accounts.setPassword(address, chosen));
+  return { id: user.id, email: user.email };
+});
