@@ -41,11 +41,14 @@ export const ensureDemo = async (
   taken: string | undefined,
 ): Promise<Demo> => {
   const { email, password, clientSecret } = await demoSecrets(dataDir);
-  try {
-    await accounts.create({ email, password, username: 'demo', emailVerified: true });
-  } catch (error) {
-    if (!(error instanceof DomainError && error.code.endsWith('_taken'))) throw error;
-  }
+  let known = await accounts.authenticate(email, password);
+  if (!known)
+    try {
+      known = await accounts.create({ email, password, username: 'demo', emailVerified: true });
+    } catch (error) {
+      // The demo user is there, with a password somebody chose since.
+      if (!(error instanceof DomainError && error.code.endsWith('_taken'))) throw error;
+    }
   const ours = taken !== DEMO_CLIENT_ID;
   if (ours)
     await clients.ensure({
@@ -56,7 +59,6 @@ export const ensureDemo = async (
       post_logout_redirect_uris: [`${DEMO_RP}/`],
       grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
     });
-  const known = await accounts.authenticate(email, password);
   return {
     email,
     password: known && password,

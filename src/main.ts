@@ -10,14 +10,21 @@ import { type Config, ConfigError, loadConfig } from './config.ts';
 import { type Demo, ensureDemo } from './demo.ts';
 import { installationSecrets } from './installation.ts';
 import { startUpCard } from './start-up-card.ts';
-import { EmbeddedInUseError } from './storage/embedded.ts';
+import { DataDirError } from './storage/data-dir.ts';
+import { MigrationError } from './storage/migrator.ts';
 import { openStores, StoreError } from './storage/open-stores.ts';
+import type { Stores } from './storage/stores.ts';
 import { superviseWorkers } from './workers.ts';
 
 /** How long requests under way may take to finish after SIGTERM. */
 const GRACE_MS = 10_000;
 /** Expired rows are deleted this often, in batches. */
 const SWEEP_MS = 60_000;
+const SWEEP_ROWS = 1_000;
+
+const sweepAll = async (artifacts: Stores['artifacts']): Promise<void> => {
+  while ((await artifacts.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
+};
 
 const openLog = ({ logLevel, production }: Config) =>
   production
@@ -64,7 +71,7 @@ const serve = async (config: Config, log: Logger) => {
   const { port } = server.address() as AddressInfo;
 
   const sweep = setInterval(() => {
-    stores.artifacts.sweep().catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
+    sweepAll(stores.artifacts).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
   }, SWEEP_MS);
 
   let closing = false;
@@ -102,7 +109,8 @@ try {
   if (cluster.isPrimary && config.webConcurrency > 1) superviseWorkers(config.webConcurrency, log);
   else await serve(config, log);
 } catch (error) {
-  const known = error instanceof ConfigError || error instanceof StoreError || error instanceof EmbeddedInUseError;
+  // What an operator can mend is said in a line; anything else is a bug, and shows where.
+  const known = [ConfigError, StoreError, DataDirError, MigrationError].some((kind) => error instanceof kind);
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
   if (inUse) process.stderr.write(`The port is in use already: set PORT to another one, or stop what listens there.\n`);
   else process.stderr.write(`${error instanceof Error ? (known ? error.message : error.stack) : String(error)}\n`);

@@ -121,9 +121,8 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       throw unreachable('PostgreSQL', 'DATABASE_URL', connectionString, '5432', error);
     }
 
-    let appliedMigrations: string[] = [];
-    if (settings.migrations === 'apply') appliedMigrations = await migrate(pool);
-    else if ((await pendingMigrations(pool)).length > 0)
+    const appliedMigrations = settings.migrations === 'apply' ? await migrate(pool) : [];
+    if (settings.migrations === 'require' && (await pendingMigrations(pool)).length > 0)
       throw new StoreError('Target database is not up to date. Run: npm run migrate');
 
     const durable = createPostgresArtifacts(pool);
