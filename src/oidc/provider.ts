@@ -33,5 +33,16 @@ export const createProvider = async (
     }
     await next();
   });
+  provider.use(async (ctx, next) => {
+    await next();
+    // Nobody is signed in, so there is nothing to confirm: go where confirming leads. (The engine would send a form that
+    // submits itself by JavaScript.)
+    if (ctx.path !== '/oauth/logout' || ctx.status !== 200 || ctx.oidc.session?.accountId !== undefined) return;
+    const { postLogoutRedirectUri, state } = ctx.oidc.session?.state ?? {};
+    const target = new URL(String(postLogoutRedirectUri ?? ctx.oidc.urlFor('end_session_success')));
+    if (postLogoutRedirectUri !== undefined && state !== undefined) target.searchParams.set('state', String(state));
+    ctx.status = 303;
+    ctx.redirect(target.href);
+  });
   return provider;
 };

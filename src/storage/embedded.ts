@@ -243,6 +243,9 @@ const answerOf = async (connection: Socket): Promise<Holder | undefined> => {
       sleep(HOLDER_ANSWERS_MS, undefined, { signal }),
     ]);
     return answer?.[0] instanceof Buffer ? JSON.parse(answer[0].toString()) : undefined;
+  } catch {
+    // It went away in the middle.
+    return undefined;
   } finally {
     stop.abort();
     connection.resume();

@@ -63,6 +63,16 @@ const everyPage: { [V in View]: ViewData[V][] } = {
       alreadyGranted: [{ name: 'openid' }],
     },
   ],
+  'select-account': [
+    {
+      action: '/interaction/1/account',
+      cancelAction: '/interaction/1/cancel',
+      csrf: 'csrf-1',
+      client: acme,
+      account: { label: 'ada@example.com' },
+    },
+  ],
+  account: [{ account: { label: 'ada@example.com' } }],
   logout: [
     { action: '/oauth/logout/confirm', xsrf: 'xsrf-1' },
     { action: '/oauth/logout/confirm', xsrf: 'xsrf-1', client: acme, account: { label: 'ada@example.com' } },
