@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Client, errors, type Interaction, type InteractionResults, type Provider } from 'oidc-provider';
+import { SCOPES } from '../domain/claims.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
@@ -16,8 +17,19 @@ export type PendingInteraction = {
   accountId: string | undefined;
   /** The app insists on this user (id_token_hint or claims.id_token.sub). */
   requiredSub: string | undefined;
+  /** Asked for and not granted yet. */
   scopes: string[];
+  /** Single claims asked for by name, and not granted yet. */
   claims: string[];
+  /** Asked for again: granted before. */
+  grantedScopes: string[];
+};
+
+/** What the engine's consent prompt says is not granted yet. */
+type Missing = {
+  missingOIDCScope?: string[];
+  missingOIDCClaims?: string[];
+  missingResourceScopes?: Record<string, string[]>;
 };
 
 // The engine has verified the hint before it asks us: only its content is of interest here.
@@ -76,6 +88,7 @@ export const createInteractions = (provider: Provider, { artifacts }: Stores) =>
       // Nobody is signed in, so there is nobody to choose: the sign-in form is the choice.
       const name = prompt.name === 'select_account' && !session?.accountId ? 'login' : prompt.name;
       const requested = JSON.parse(text(params.claims) ?? '{}');
+      const { missingOIDCScope = [], missingOIDCClaims = [] } = prompt.details as Missing;
       return {
         uid,
         prompt: name as PendingInteraction['prompt'],
@@ -85,8 +98,11 @@ export const createInteractions = (provider: Provider, { artifacts }: Stores) =>
         loginHint: text(params.login_hint),
         accountId: session?.accountId,
         requiredSub: subjectOf(params.id_token_hint) ?? text(requested.id_token?.sub?.value),
-        scopes: text(params.scope)?.split(' ') ?? [],
-        claims: [...new Set([...Object.keys(requested.userinfo ?? {}), ...Object.keys(requested.id_token ?? {})])],
+        scopes: missingOIDCScope,
+        claims: missingOIDCClaims,
+        grantedScopes: (text(params.scope)?.split(' ') ?? []).filter(
+          (scope) => Object.hasOwn(SCOPES, scope) && !missingOIDCScope.includes(scope),
+        ),
       };
     },
 
@@ -118,11 +134,7 @@ export const createInteractions = (provider: Provider, { artifacts }: Stores) =>
       const grant =
         (grantId && (await provider.Grant.find(grantId))) ||
         new provider.Grant({ accountId: session.accountId, clientId: String(params.client_id) });
-      const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = prompt.details as {
-        missingOIDCScope?: string[];
-        missingOIDCClaims?: string[];
-        missingResourceScopes?: Record<string, string[]>;
-      };
+      const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = prompt.details as Missing;
       if (missingOIDCScope) grant.addOIDCScope(missingOIDCScope.join(' '));
       if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
       for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))

@@ -182,8 +182,8 @@ const reach = async (path: string): Promise<Socket | undefined> => {
     } catch (error) {
       const code = codeOf(error);
       if (code === 'ECONNREFUSED' || code === 'ENOENT') return undefined;
-      // EAGAIN: it listens, with more callers in its queue than fit.
-      if (code !== 'EAGAIN') throw error;
+      // It listens, with more callers in its queue than fit; or it ended with this one in its queue. The next try tells.
+      if (code !== 'EAGAIN' && code !== 'ECONNRESET') throw error;
       await sleep(20);
     }
   }

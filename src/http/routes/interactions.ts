@@ -59,6 +59,7 @@ export const interactionRoutes = (interactions: Interactions, accounts: Accounts
       redirectHost: hostOf(pending.redirectUri),
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
+      alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
     });
   };
 
