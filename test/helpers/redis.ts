@@ -51,7 +51,8 @@ const isInstalled = async (command: string): Promise<boolean> => {
 };
 
 // The shell waits for its input to end: so the server goes when this process does, even killed.
-const UNTIL_INPUT_ENDS = 'dir=$1; shift; redis-server "$@" --dir "$dir" & read -r _; kill -9 $!; rm -rf "$dir"';
+const UNTIL_INPUT_ENDS =
+  'dir=$1; shift; redis-server "$@" --dir "$dir" & read -r _; kill -9 $!; wait $!; rm -rf "$dir"';
 
 /** A server of our own that keeps nothing, or undefined where none is installed. */
 const startServer = async (clustered: boolean): Promise<Server | undefined> => {

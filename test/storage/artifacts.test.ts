@@ -10,9 +10,7 @@ import { createRedisArtifacts, type RedisArtifacts } from '../../src/storage/art
 import { testDatabase } from '../helpers/database.ts';
 import { keysOf, NO_REDIS, type TestRedis, testRedis, testRedisCluster } from '../helpers/redis.ts';
 
-const database = await testDatabase();
-const server = await testRedis();
-const cluster = await testRedisCluster();
+const [database, server, cluster] = await Promise.all([testDatabase(), testRedis(), testRedisCluster()]);
 const postgres = createPostgresArtifacts(database.pool);
 
 test.after.always(async () => {
@@ -27,8 +25,8 @@ const entry = (over: Partial<ArtifactEntry> = {}): ArtifactEntry => ({
   expiresAt: nowSeconds() + 60,
   ...over,
 });
-/** Serial tests alone use it: others may keep each other waiting for longer than this. */
-const inOneSecond = () => Date.now() / 1000 + 1;
+/** Only in serial tests: others may keep each other waiting for longer than this. */
+const inTwoSeconds = () => Date.now() / 1000 + 2;
 const until = (epochSeconds: number) => sleep(Math.max(0, epochSeconds * 1000 - Date.now()) + 50);
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -37,7 +35,8 @@ const until = (epochSeconds: number) => sleep(Math.max(0, epochSeconds * 1000 - 
 
 const onRedis = ({ client, prefix }: Pick<TestRedis, 'client' | 'prefix'>) => createRedisArtifacts(client, { prefix });
 
-const backends: { name: string; artifacts: Artifacts | undefined; without: string; mustRunInCi: boolean }[] = [
+type Backend = { name: string; artifacts: Artifacts | undefined; without: string; mustRunInCi: boolean };
+const backends: Backend[] = [
   { name: 'Postgres', artifacts: postgres, without: '', mustRunInCi: true },
   { name: 'Redis', artifacts: server && onRedis(server), without: NO_REDIS, mustRunInCi: true },
   {
@@ -78,6 +77,35 @@ for (const { name, artifacts } of backends.filter((backend) => ['Postgres', 'Lay
   );
 }
 
+const expires = async (t: ExecutionContext, { name, artifacts }: Backend, model: string) => {
+  if (!artifacts) return;
+  const said = `${name}, ${model}`;
+  const [id, uid, userCodeHash, expiresAt] = [randomUUID(), randomUUID(), randomUUID(), inTwoSeconds()];
+  const found = () =>
+    Promise.all([
+      artifacts.find(model, id),
+      artifacts.findByUid(model, uid),
+      artifacts.findByUserCode(model, userCodeHash),
+    ]);
+  await artifacts.upsert(model, id, entry({ expiresAt, uid, userCodeHash }));
+  t.deepEqual(await found(), Array(3).fill({ payload: 'sealed' }), said);
+  t.true(await artifacts.consume(model, id), said);
+  await until(expiresAt);
+  t.deepEqual(await found(), Array(3).fill(undefined), said);
+  t.false(await artifacts.consume(model, id), said);
+  await artifacts.upsert(model, id, entry({ uid, userCodeHash }));
+  t.deepEqual(await found(), Array(3).fill({ payload: 'sealed' }), `${said}: the mark should have expired too`);
+  t.true(await artifacts.consume(model, id), said);
+};
+test.serial(
+  'All: what has expired is gone, whichever way it is looked for, and its consumed mark with it',
+  async (t) => {
+    await Promise.all(
+      backends.flatMap((backend) => [expires(t, backend, 'DeviceCode'), expires(t, backend, 'RefreshToken')]),
+    );
+  },
+);
+
 for (const { name, artifacts, without, mustRunInCi } of backends) {
   if (!artifacts) {
     leaveOut(`${name}: the artifacts contract`, without, mustRunInCi);
@@ -104,11 +132,11 @@ for (const { name, artifacts, without, mustRunInCi } of backends) {
     });
 
     promise(`an unknown or expired ${model} cannot be consumed`, async (t) => {
+      t.false(await artifacts.consume(model, randomUUID()));
       const id = randomUUID();
-      t.false(await artifacts.consume(model, id));
       await artifacts.upsert(model, id, entry({ expiresAt: nowSeconds() - 1 }));
-      t.false(await artifacts.consume(model, id));
       t.is(await artifacts.find(model, id), undefined);
+      t.false(await artifacts.consume(model, id));
     });
 
     promise(`a ${model} replaced has the new payload and keeps its consumed mark`, async (t) => {
@@ -194,31 +222,6 @@ for (const { name, artifacts, without, mustRunInCi } of backends) {
       await there(t, 'Session', ofAnotherModel);
     });
   }
-
-  const expires = async (t: ExecutionContext, model: string) => {
-    const [id, uid, userCodeHash, expiresAt] = [randomUUID(), randomUUID(), randomUUID(), inOneSecond()];
-    const found = () =>
-      Promise.all([
-        artifacts.find(model, id),
-        artifacts.findByUid(model, uid),
-        artifacts.findByUserCode(model, userCodeHash),
-      ]);
-    await artifacts.upsert(model, id, entry({ expiresAt, uid, userCodeHash }));
-    t.deepEqual(await found(), Array(3).fill({ payload: 'sealed' }));
-    t.true(await artifacts.consume(model, id));
-    await until(expiresAt);
-    t.deepEqual(await found(), Array(3).fill(undefined));
-    t.false(await artifacts.consume(model, id));
-    await artifacts.upsert(model, id, entry({ uid, userCodeHash }));
-    t.deepEqual(await found(), Array(3).fill({ payload: 'sealed' }), 'the mark expired too');
-    t.true(await artifacts.consume(model, id));
-  };
-  test.serial(
-    `${name}: what has expired is gone, whichever way it is looked for, and its consumed mark with it`,
-    async (t) => {
-      await Promise.all([expires(t, 'DeviceCode'), expires(t, 'RefreshToken')]);
-    },
-  );
 
   promise('a session that changed its identifier is found by its uid', async (t) => {
     const [before, after, uid] = [randomUUID(), randomUUID(), randomUUID()];
@@ -328,15 +331,9 @@ if (server) {
       ['RefreshToken', layered],
     ] as const) {
       const all = { grantId: randomUUID(), uid: randomUUID(), userCodeHash: randomUUID(), accountId: randomUUID() };
-      const [kept, consumed, destroyed, replaced, expired] = Array.from({ length: 5 }, () => randomUUID()) as [
-        string,
-        string,
-        string,
-        string,
-        string,
-      ];
+      const [kept, consumed, destroyed, replaced] = [randomUUID(), randomUUID(), randomUUID(), randomUUID()];
       for (const id of [kept, consumed, destroyed, replaced]) await artifacts.upsert(model, id, entry(all));
-      await artifacts.upsert(model, expired, entry({ ...all, expiresAt: nowSeconds() - 1 }));
+      await artifacts.upsert(model, randomUUID(), entry({ ...all, expiresAt: nowSeconds() - 1 }));
       await artifacts.upsert(model, replaced, entry({ ...all, payload: 'replaced' }));
       for (const id of [consumed, randomUUID()]) await artifacts.consume(model, id);
       for (const id of [destroyed, randomUUID()]) await artifacts.destroy(model, id);
@@ -371,7 +368,7 @@ if (server) {
 
   test.serial('Redis: an index sheds what has expired when it is met', async (t) => {
     const { redis, keys } = ownLayers(server);
-    const [grantId, uid, expiresAt] = [randomUUID(), randomUUID(), inOneSecond()];
+    const [grantId, uid, expiresAt] = [randomUUID(), randomUUID(), inTwoSeconds()];
     const sizes = async () => {
       const indexes = await indexesOf(await keys());
       return Promise.all(indexes.map((key) => client.zcard(key)));
@@ -383,6 +380,19 @@ if (server) {
     await redis.findByUid('Session', uid);
     await redis.upsert('Session', randomUUID(), entry({ grantId }));
     t.deepEqual((await sizes()).sort(), [1, 2]);
+  });
+
+  test('Redis: a copy is made where there is neither a record nor a fence, and nowhere else', async (t) => {
+    const { redis } = ownLayers(server);
+    const [id, fenced] = [randomUUID(), randomUUID()];
+    await redis.copy('Grant', id, entry({ payload: 'first' }));
+    await redis.copy('Grant', id, entry({ payload: 'second' }));
+    t.deepEqual(await redis.findCopy('Grant', id), { payload: 'first' });
+    await redis.fence([{ model: 'Grant', idHash: fenced }]);
+    await redis.copy('Grant', fenced, entry());
+    t.is(await redis.findCopy('Grant', fenced), 'fenced');
+    t.is(await redis.find('Grant', fenced), undefined);
+    t.is(await redis.findCopy('Grant', randomUUID()), undefined);
   });
 
   test('Redis: a server that forgot its scripts is taught them again', async (t) => {

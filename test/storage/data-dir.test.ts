@@ -47,7 +47,7 @@ test('a file in the place of the directory gives an error that names DATA_DIR an
     instanceOf: DataDirError,
     message: /DATA_DIR .*file is, or lies below, a file/,
   });
-  await t.throwsAsync(openDataDir(join(file, 'below')), { instanceOf: DataDirError, message: /below a file/ });
+  await t.throwsAsync(openDataDir(join(file, 'below')), { instanceOf: DataDirError, message: /lies below, a file/ });
 });
 
 (process.getuid?.() === 0 ? test.skip : test)(

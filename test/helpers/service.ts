@@ -1,0 +1,168 @@
+// The service as people start it: src/main.ts and the scripts as processes of their own, in an empty working directory
+// and with nothing of this process's environment but the way to Node.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { Client } from 'pg';
+
+export type Environment = Record<string, string | undefined>;
+export type Ended = { code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string };
+
+/** Said wherever tests are left out for want of these stores. */
+export const NO_POSTGRES = 'no PostgreSQL: set TEST_DATABASE_URL';
+export const NO_STORES = 'no PostgreSQL and Redis: set TEST_DATABASE_URL and TEST_REDIS_URL';
+
+/** A first start on a busy machine takes this long at the very most. */
+const READY_MS = 90_000;
+
+const children = new Set<ChildProcess>();
+const directories = new Set<string>();
+process.once('exit', () => {
+  killAll();
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+/** Ends what a failed test has left running: for `after.always` of every file that starts something. */
+export const killAll = (): void => {
+  for (const child of children) child.kill('SIGKILL');
+};
+
+/** A directory that goes when the tests end. Its path is short enough for the unix socket of an embedded database. */
+export const temporaryDir = (): string => {
+  const directory = mkdtempSync(join(tmpdir(), 'ua-svc-'));
+  directories.add(directory);
+  return directory;
+};
+
+/** A port on which nobody listened a moment ago. */
+export const freePort = async (): Promise<number> => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  await once(server, 'close');
+  if (address === null || typeof address === 'string') throw new Error('no port');
+  return address.port;
+};
+
+const start = (path: string, args: string[], env: Environment) => {
+  const child = spawn(process.execPath, [fileURLToPath(new URL(`../../${path}`, import.meta.url)), ...args], {
+    cwd: temporaryDir(),
+    env: { PATH: process.env.PATH, ...env },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+  children.add(child);
+  // A process that ends before it has read its input is not this one's trouble.
+  child.stdin.on('error', () => {});
+  const output = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const)
+    child[stream].setEncoding('utf8').on('data', (text: string) => {
+      output[stream] += text;
+    });
+  const ended = once(child, 'close').then(([code, signal]): Ended => {
+    children.delete(child);
+    return { code, signal, ...output };
+  });
+  return { child, output, ended };
+};
+
+/** Runs one of the scripts, or src/main.ts where it is expected to refuse, until it ends by itself. */
+export const run = async (path: string, args: string[], env: Environment, input = ''): Promise<Ended> => {
+  const { child, ended } = start(path, args, env);
+  child.stdin.end(input);
+  const stop = new AbortController();
+  const overdue = sleep(READY_MS, undefined, { signal: stop.signal }).catch(() => 'ended');
+  if ((await Promise.race([ended.then(() => 'ended'), overdue])) === undefined) child.kill('SIGKILL');
+  stop.abort();
+  return ended;
+};
+
+export type Service = {
+  /** Where browsers reach it, which is its issuer too unless ISSUER says otherwise. */
+  origin: string;
+  port: number;
+  dataDir: string;
+  pid: number;
+  /** What it has written so far, on both streams. */
+  output(): string;
+  /** Waits until it has written this. */
+  wrote(pattern: RegExp): Promise<void>;
+  ended: Promise<Ended>;
+  signal(signal: NodeJS.Signals): void;
+  /** As kill -9: no chance to put anything in order. */
+  kill(): Promise<void>;
+  /** As an operator does: SIGTERM. */
+  stop(): Promise<Ended>;
+};
+
+/**
+ * Starts src/main.ts on a free port and waits until it is ready.
+ *
+ * @param env On top of DATA_DIR (a new one), PORT, and nothing else.
+ * @throws with everything it has written when it ends instead.
+ */
+export const startService = async (env: Environment = {}): Promise<Service> => {
+  const port = env.PORT ? Number(env.PORT) : await freePort();
+  const dataDir = env.DATA_DIR ?? join(temporaryDir(), 'data');
+  const { child, output, ended } = start('src/main.ts', [], { DATA_DIR: dataDir, PORT: String(port), ...env });
+  child.stdin.end();
+  const text = () => output.stdout + output.stderr;
+
+  const wrote = async (pattern: RegExp): Promise<void> => {
+    let over = false;
+    ended.then(() => {
+      over = true;
+    });
+    for (const deadline = Date.now() + READY_MS; !pattern.test(text()); await sleep(10))
+      if (over || Date.now() > deadline) throw new Error(`it did not write ${pattern}, but:\n${text()}`);
+  };
+  const service: Service = {
+    origin: `http://localhost:${port}`,
+    port,
+    dataDir,
+    pid: child.pid ?? 0,
+    output: text,
+    wrote,
+    ended,
+    signal: (signal) => void child.kill(signal),
+    async kill() {
+      child.kill('SIGKILL');
+      await ended;
+    },
+    stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+  };
+  await wrote(/User Auth is ready|"msg":"ready"/).catch(async (error: Error) => {
+    await service.kill();
+    throw error;
+  });
+  return service;
+};
+
+/** What a start-up card says, by the name of the line. */
+export const cardOf = (output: string): Record<string, string> =>
+  Object.fromEntries([...output.matchAll(/^ {2}(\S+(?: \S+)*) {2,}(\S.*)$/gm)].map(([, name, value]) => [name, value]));
+
+/** An empty database on the server of TEST_DATABASE_URL: not even migrated. */
+export const emptyDatabase = async (): Promise<{ url: string; close(): Promise<void> }> => {
+  const server = process.env.TEST_DATABASE_URL;
+  if (!server) throw new Error(NO_POSTGRES);
+  const name = `test_${randomUUID().replaceAll('-', '')}`;
+  const asAdmin = async (sql: string) => {
+    const admin = new Client({ connectionString: server });
+    await admin.connect();
+    await admin.query(sql).finally(() => admin.end());
+  };
+  await asAdmin(`CREATE DATABASE ${name}`);
+  const url = new URL(server);
+  url.pathname = `/${name}`;
+  return { url: url.href, close: () => asAdmin(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`) };
+};
