@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, Pool } from 'pg';
 import { openDataDir } from '../../src/storage/data-dir.ts';
-import { openEmbedded, takeLock } from '../../src/storage/embedded.ts';
+import { openEmbedded } from '../../src/storage/embedded.ts';
+import { takeLock } from '../../src/storage/embedded-lock.ts';
 import { migrate } from '../../src/storage/migrator.ts';
 
 export type TestDatabase = { connectionString: string; pool: Pool; close(): Promise<void> };

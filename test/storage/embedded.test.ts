@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { cp, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -131,31 +132,44 @@ test.serial('queries of many connections at the same time each get their own ans
   await database.close();
 });
 
-test.serial(
-  'a connection that breaks off in a transaction or a query is rolled back, and the others go on',
-  async (t) => {
-    const database = await openEmbedded(await newDir(), 'serve');
-    const pool = new Pool({ connectionString: database.connectionString });
-    await pool.query('CREATE TABLE kept (n int)');
-    for (const last of [undefined, 'SELECT pg_sleep(0.2)', 'SELECT nonsense', 'BEGIN']) {
-      const client = new Client({ connectionString: database.connectionString });
-      client.on('error', () => {});
-      await client.connect();
-      if (last !== 'BEGIN') {
-        await client.query('BEGIN');
-        await client.query('INSERT INTO kept VALUES ($1)', [1]);
-      }
-      // Sent, and gone before the answer.
-      if (last) client.query({ text: last, values: [] }).catch(() => {});
-      await sleep(last ? 5 : 0);
-      const stream: unknown = Reflect.get(Reflect.get(client, 'connection'), 'stream');
-      (stream as import('node:net').Socket).destroy();
-      t.is((await pool.query('SELECT count(*)::int AS n FROM kept WHERE n > $1', [0])).rows[0].n, 0, last);
-    }
-    await pool.end();
-    await database.close();
-  },
-);
+test.serial('a connection that breaks off anywhere is rolled back, and the others go on', async (t) => {
+  const dir = await newDir();
+  const database = await openEmbedded(dir, 'serve');
+  const pool = new Pool({ connectionString: database.connectionString, query_timeout: 5_000 });
+  await pool.query('CREATE TABLE kept (n int)');
+
+  // Messages of PostgreSQL's protocol: a type, a length that counts itself, the text.
+  const message = (type: string, text: string) => {
+    const length = Buffer.alloc(4);
+    length.writeInt32BE(text.length + 4);
+    return Buffer.concat([Buffer.from(type), length, Buffer.from(text, 'latin1')]);
+  };
+  const query = (sql: string) => message('Q', `${sql}\0`);
+  const parse = (sql: string) => message('P', `\0${sql}\0\0\0`);
+  const insert = query('BEGIN; INSERT INTO kept VALUES (1)');
+  const cases: [what: string, sent: Buffer[], answersAwaited: boolean][] = [
+    ['in a transaction', [insert], true],
+    ['as a transaction begins', [insert], false],
+    ['in a slow query of a transaction', [insert, query('SELECT pg_sleep(0.2)')], false],
+    ['in a transaction that has failed', [insert, query('nonsense')], true],
+    ['between the messages of a query', [parse('SELECT 1')], true],
+    ['after an error between the messages of a query', [parse('nonsense')], true],
+    ['after an error between the messages of a query in a transaction', [insert, parse('nonsense')], true],
+    ['in the middle of a message', [insert, query('SELECT 1').subarray(0, 7)], true],
+  ];
+  for (const [what, sent, answersAwaited] of cases) {
+    const socket = connect(join(dir, '.s.PGSQL.5432'));
+    socket.on('error', () => {});
+    socket.write(message('', '\0\x03\0\0user\0postgres\0\0'));
+    await once(socket, 'data');
+    for (const each of sent) socket.write(each);
+    if (answersAwaited) await sleep(50);
+    socket.destroy();
+    t.is((await pool.query('SELECT count(*)::int AS n FROM kept WHERE n > $1', [0])).rows[0].n, 0, what);
+  }
+  await pool.end();
+  await database.close();
+});
 
 test.serial('closing rolls back what is open and ends the connections', async (t) => {
   const dir = await newDir();
