@@ -159,7 +159,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     databaseUrl: values.DATABASE_URL,
     redisUrl: values.REDIS_URL,
     jwtSecretKey: values.JWT_SECRET_KEY,
-    masterKey: values.MASTER_KEY ?? values.JWT_SECRET_KEY,
+    masterKey: values.MASTER_KEY,
     jwtAlgorithm: values.JWT_ALGORITHM,
     accessTokenTtlSeconds: values.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
     refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,

@@ -9,10 +9,11 @@ import { createApp } from './app.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { type Demo, ensureDemo } from './demo.ts';
 import { installationSecrets } from './installation.ts';
+import { SigningKeysError } from './oidc/keys.ts';
 import { startUpCard } from './start-up-card.ts';
 import { DataDirError } from './storage/data-dir.ts';
 import { MigrationError } from './storage/migrator.ts';
-import { openStores, StoreError } from './storage/open-stores.ts';
+import { openStores, StoreError, type StoreSettings } from './storage/open-stores.ts';
 import type { Stores } from './storage/stores.ts';
 import { superviseWorkers } from './workers.ts';
 
@@ -21,6 +22,16 @@ const GRACE_MS = 10_000;
 /** Expired rows are deleted this often, in batches. */
 const SWEEP_MS = 60_000;
 const SWEEP_ROWS = 1_000;
+
+/** While a store is down every attempt to connect fails; one line in ten seconds is enough to say so. */
+const logStoreErrors = (log: Logger): StoreSettings['onError'] => {
+  const quietUntil = new Map<string, number>();
+  return (store, error) => {
+    if ((quietUntil.get(store) ?? 0) > Date.now()) return;
+    quietUntil.set(store, Date.now() + 10_000);
+    log.error({ store, code: 'code' in error ? error.code : undefined }, 'store connection failed');
+  };
+};
 
 const sweepAll = async (artifacts: Stores['artifacts']): Promise<void> => {
   while ((await artifacts.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
@@ -49,8 +60,7 @@ const serve = async (config: Config, log: Logger) => {
     dataDir: config.dataDir,
     mode: 'serve',
     migrations: config.production ? 'require' : 'apply',
-    onError: (store, error) =>
-      log.error({ store, code: 'code' in error ? error.code : undefined }, 'store connection failed'),
+    onError: logStoreErrors(log),
   });
   const { app, accounts, clients } = await createApp(
     { ...config, masterKey, version: packageJson.version },
@@ -110,7 +120,9 @@ try {
   else await serve(config, log);
 } catch (error) {
   // What an operator can mend is said in a line; anything else is a bug, and shows where.
-  const known = [ConfigError, StoreError, DataDirError, MigrationError].some((kind) => error instanceof kind);
+  const known = [ConfigError, StoreError, DataDirError, MigrationError, SigningKeysError].some(
+    (kind) => error instanceof kind,
+  );
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
   if (inUse) process.stderr.write(`The port is in use already: set PORT to another one, or stop what listens there.\n`);
   else process.stderr.write(`${error instanceof Error ? (known ? error.message : error.stack) : String(error)}\n`);

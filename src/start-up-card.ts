@@ -2,6 +2,8 @@ import { resolve } from 'node:path';
 import type { Config } from './config.ts';
 import type { Demo } from './demo.ts';
 
+const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
+
 /** What somebody who has just typed `npm start` wants to know, and nothing else. */
 export const startUpCard = (config: Config, port: number, stores: string, demo: Demo | undefined): string => {
   const { issuer, dataDir, host } = config;
@@ -20,7 +22,9 @@ export const startUpCard = (config: Config, port: number, stores: string, demo: 
       demo.password ? `${demo.email}  password ${demo.password}` : `${demo.email} (password changed)`,
     ]);
     if (demo.clientSecret) rows.push(['Demo client', `${demo.clientId}  secret ${demo.clientSecret}`]);
-    rows.push(['Try it', 'npm run demo   (in a second terminal, then open http://localhost:8300)']);
+    // From another machine, or out of a container, the demo would not find its secret.
+    if (LOOPBACK.has(host))
+      rows.push(['Try it', 'npm run demo   (in a second terminal, then open http://localhost:8300)']);
   }
   const width = Math.max(...rows.map(([name]) => name.length));
   return `\n  User Auth is ready\n\n${rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}\n`).join('')}\n`;

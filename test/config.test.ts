@@ -76,12 +76,9 @@ test('the issuer follows the port, and loses its trailing slash', (t) => {
   t.is(accepted({ PORT: '9000', ISSUER: 'http://Auth.test:8080/' }).issuer, 'http://auth.test:8080');
 });
 
-test('the master key falls back to the JWT secret', (t) => {
-  t.is(accepted({ JWT_SECRET_KEY: strong }).masterKey, strong);
-  t.is(
-    accepted({ JWT_SECRET_KEY: strong, MASTER_KEY: [...strong].reverse().join('') }).masterKey,
-    [...strong].reverse().join(''),
-  );
+test('the master key is its own variable', (t) => {
+  t.is(accepted({ JWT_SECRET_KEY: strong }).masterKey, undefined);
+  t.is(accepted({ MASTER_KEY: strong }).masterKey, strong);
 });
 
 test('the number of proxies may be told as true or false', (t) => {

@@ -96,9 +96,13 @@ export const createConfiguration = (
       dPoP: { enabled: false },
       introspection: {
         enabled: true,
-        // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
-        allowedPolicy: async (_ctx, client, token) =>
-          client.clientAuthMethod !== 'none' || token.clientId === client.clientId,
+        allowedPolicy: async (ctx, client, token) => {
+          // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
+          if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
+          // A token of a client or a user that is gone or banned is not active, whatever is left of it.
+          if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
+          return !('accountId' in token) || (await findAccount(ctx, String(token.accountId))) !== undefined;
+        },
       },
       pushedAuthorizationRequests: { enabled: false },
       resourceIndicators: {

@@ -3,6 +3,9 @@ import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jo
 import type { Secrets } from '../domain/secrets.ts';
 import type { SigningKeyRecord, SigningKeys } from '../storage/signing-keys.ts';
 
+/** The signing keys cannot be used; the message is for the operator. */
+export class SigningKeysError extends Error {}
+
 const ALGORITHMS = ['RS256', 'ES256'] as const;
 
 const generate = async (alg: (typeof ALGORITHMS)[number], secrets: Secrets): Promise<SigningKeyRecord> => {
@@ -17,7 +20,7 @@ const generate = async (alg: (typeof ALGORITHMS)[number], secrets: Secrets): Pro
 /**
  * The private signing keys, one RSA and one P-256 generated on the first start; sealed in the database.
  *
- * @throws {Error} when the keys were sealed under another MASTER_KEY (or JWT_SECRET_KEY) than today's.
+ * @throws {SigningKeysError} when the keys were sealed under another MASTER_KEY (or JWT_SECRET_KEY) than today's.
  */
 export const loadSigningKeys = async (store: SigningKeys, secrets: Secrets): Promise<JWK[]> => {
   let records = await store.list();
@@ -30,7 +33,7 @@ export const loadSigningKeys = async (store: SigningKeys, secrets: Secrets): Pro
     try {
       return JSON.parse(secrets.open(sealedJwk, `signing-key:${kid}`));
     } catch (cause) {
-      throw new Error(
+      throw new SigningKeysError(
         'The signing keys in the database do not open with this MASTER_KEY (or JWT_SECRET_KEY): it was changed, or the database belongs to another installation.',
         { cause },
       );
