@@ -17,7 +17,7 @@ export type NewAccount = {
 export const keyOf = (text: string): string => text.trim().normalize('NFKC').toLowerCase();
 
 // Deliberately loose (RFC 5321 allows more than any pattern shows): whether it is an address, a mail to it tells.
-const EMAIL = /^[^\s@<>()[\]\\,;:"]{1,64}@[^\s@<>()[\]\\,;:"]{1,255}$/u;
+const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,255}$/u;
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
 

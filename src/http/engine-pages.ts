@@ -19,6 +19,8 @@ export const createEnginePages = (
   labelOf: (accountId: string) => Promise<string | undefined>,
   isStoreDown: (error: Error) => boolean,
 ): EnginePages => ({
+  leavingFor: (ctx, redirectUri) => allowFormTarget(ctx as unknown as Context, redirectUri),
+
   error(ctx, { error, error_description }, cause) {
     let code = error;
     if (error === 'server_error' && isStoreDown(cause)) {

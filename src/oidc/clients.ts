@@ -2,6 +2,7 @@ import { errors, type Provider } from 'oidc-provider';
 import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
 import type { ClientMetadata, Clients } from '../storage/clients.ts';
+import { ACCOUNT_CLIENT_ID } from './configuration.ts';
 import { clientSecretHash } from './engine-internals.ts';
 
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
@@ -23,6 +24,14 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
     if (askedId !== undefined && (typeof askedId !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(askedId)))
       throw new DomainError('invalid_client_metadata', 'client_id must be 1 to 200 printable ASCII characters');
     const clientId = askedId ?? randomSecret(16);
+    if (clientId === ACCOUNT_CLIENT_ID)
+      throw new DomainError('client_exists', `the client_id ${clientId} is this service's own`);
+    // PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
+    if (/\\u(0000|d[89a-f])/.test(JSON.stringify(rest)))
+      throw new DomainError('invalid_client_metadata', 'a value has a character that cannot be stored');
+    // RFC 6749 §4.4: only a client that can authenticate may act for itself.
+    if (rest.token_endpoint_auth_method === 'none' && [rest.grant_types].flat().includes('client_credentials'))
+      throw new DomainError('invalid_client_metadata', 'grant_types: client_credentials needs client authentication');
     const metadata: ClientMetadata = { ...rest, client_id: clientId };
     const usesSecret = SECRET_METHODS.includes(metadata.token_endpoint_auth_method ?? 'client_secret_basic');
     if (askedSecret !== undefined && (!usesSecret || typeof askedSecret !== 'string'))

@@ -6,6 +6,8 @@ import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
+  /** The answer to an app is about to leave, perhaps as a page whose form posts itself there. */
+  leavingFor(ctx: KoaContextWithOIDC, redirectUri: string): void;
   error(ctx: KoaContextWithOIDC, told: { error: string; error_description?: string }, cause: Error): void;
   logout(ctx: KoaContextWithOIDC): void | Promise<void>;
   loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;

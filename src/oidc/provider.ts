@@ -1,4 +1,4 @@
-import { type Client, Provider } from 'oidc-provider';
+import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Accounts } from '../domain/accounts.ts';
 import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
@@ -25,6 +25,14 @@ export const createProvider = async (
     adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets),
   });
   compareHashedClientSecrets(provider, secrets);
+  // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
+  const leaving = (ctx: KoaContextWithOIDC): void => {
+    const uri = ctx.oidc?.params?.redirect_uri;
+    if (typeof uri === 'string' && ctx.oidc.client?.redirectUriAllowed(uri)) pages.leavingFor(ctx, uri);
+  };
+  provider.on('authorization.success', leaving);
+  provider.on('authorization.error', leaving);
+  provider.on('server_error', leaving);
   provider.use(async (ctx, next) => {
     // RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have.
     if (ctx.path === '/oauth/authorize' && !ctx.query.scope) {

@@ -1,5 +1,5 @@
 import type { PrismaClient } from './prisma.ts';
-import { violatedUnique } from './prisma.ts';
+import { isStorable, violatedUnique } from './prisma.ts';
 
 /** RFC 7591 client metadata as oidc-provider reads it, without the secret. */
 export type ClientMetadata = { client_id: string } & Record<string, unknown>;
@@ -16,6 +16,7 @@ export const createClients = (prisma: PrismaClient) => {
 
   return {
     async find(clientId: string): Promise<ClientRecord | undefined> {
+      if (!isStorable(clientId)) return undefined;
       const row = await prisma.client.findUnique({ where: { clientId } });
       if (!row) return undefined;
       return { metadata: row.metadata as ClientMetadata, secretHash: row.secretHash, firstParty: row.firstParty };

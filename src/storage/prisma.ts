@@ -7,6 +7,12 @@ export type { PrismaClient };
 /** Prisma over the pool that everything else uses: one set of connections, one set of timeouts. */
 export const openPrisma = (pool: Pool): PrismaClient => new PrismaClient({ adapter: new PrismaPg(pool) });
 
+/**
+ * Whether PostgreSQL could hold this text at all: it refuses NUL. Prisma sends look-ups of one moment as one query, so that one
+ * with a NUL would fail everybody else's along with it.
+ */
+export const isStorable = (text: string): boolean => !text.includes('\0');
+
 /** The column group a unique constraint was violated on (P2002), or undefined for any other error. */
 export const violatedUnique = (error: unknown): string | undefined => {
   if (!(error instanceof Error) || !('code' in error) || error.code !== 'P2002') return undefined;

@@ -1,5 +1,5 @@
 import type { User } from './generated/client.ts';
-import { type PrismaClient, violatedUnique } from './prisma.ts';
+import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 
 export type { User };
 
@@ -22,6 +22,7 @@ export const createUsers = (prisma: PrismaClient) => ({
 
   /** @param key A normalised email address or username; usernames have no @, so at most one row matches. */
   async findByLogin(key: string): Promise<User | undefined> {
+    if (!isStorable(key)) return undefined;
     const where = key.includes('@') ? { emailKey: key } : { usernameKey: key };
     return (await prisma.user.findUnique({ where })) ?? undefined;
   },
@@ -43,6 +44,7 @@ export const createUsers = (prisma: PrismaClient) => ({
   },
 
   async setPasswordHash(emailKey: string, passwordHash: string): Promise<User | undefined> {
+    if (!isStorable(emailKey)) return undefined;
     const [user] = await prisma.user.updateManyAndReturn({
       where: { emailKey },
       data: { passwordHash, updatedAt: new Date() },

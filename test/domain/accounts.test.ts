@@ -59,6 +59,8 @@ for (const email of [
   'a@b@c',
   'a@exa mple.com',
   'a<b>@example.com',
+  'a\0@example.com',
+  'a\u202e@example.com',
 ])
   test(`“${email}” is not an email address`, async (t) => {
     await t.throwsAsync(accounts.create({ email }), { code: 'invalid_email' });

@@ -34,7 +34,7 @@ export const register = (server: TestServer, metadata: Record<string, unknown> =
 export const discover = (
   server: TestServer,
   clientId: string,
-  metadata?: Partial<oidc.ClientMetadata> | string,
+  metadata?: Partial<oidc.ClientMetadata>,
   auth?: oidc.ClientAuth,
 ): Promise<oidc.Configuration> =>
   oidc.discovery(new URL(server.issuer), clientId, metadata, auth, { execute: [oidc.allowInsecureRequests] });
@@ -46,11 +46,12 @@ export const newApp = async (
   { firstParty = false, auth }: { firstParty?: boolean; auth?: oidc.ClientAuth } = {},
 ) => {
   const client = await register(server, metadata, firstParty);
+  const { client_id, client_secret, id_token_signed_response_alg: alg } = client;
   const rp = await discover(
     server,
-    client.client_id,
-    client.client_secret ?? {},
-    auth ?? (client.client_secret === undefined ? oidc.None() : undefined),
+    client_id,
+    { client_secret, ...(typeof alg === 'string' && { id_token_signed_response_alg: alg }) },
+    auth ?? (client_secret === undefined ? oidc.None() : undefined),
   );
   return { client, rp };
 };
@@ -118,3 +119,6 @@ export const refusal = async (attempt: Promise<unknown>): Promise<string | undef
   }
   throw new Error('nothing was refused');
 };
+
+/** A JSON answer, as an object. */
+export const jsonOf = async (response: Response) => (await response.json()) as Record<string, unknown>;
