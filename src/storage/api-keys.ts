@@ -1,0 +1,77 @@
+import type { ApiKey } from './generated/client.ts';
+import type { PrismaClient } from './prisma.ts';
+import type { User } from './users.ts';
+
+export type { ApiKey };
+
+/** A key with its owner and what the owner's role permits, as of now. */
+export type ApiKeyHolder = { key: ApiKey; user: User; permissions: string[] };
+
+export type ApiKeys = ReturnType<typeof createApiKeys>;
+
+export const createApiKeys = (prisma: PrismaClient) => {
+  /** Runs `insert` unless the user has `limit` live keys; the row lock makes two at once count one after the other. */
+  const withinLimit = <T>(userId: string, limit: number, insert: (tx: Tx) => Promise<T>): Promise<T | undefined> =>
+    prisma.$transaction(async (tx) => {
+      await tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+      const live = await tx.apiKey.count({
+        where: { userId, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] },
+      });
+      return live >= limit ? undefined : insert(tx);
+    });
+
+  return {
+    /** Undefined when the user has `limit` live keys already. */
+    create: (key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>, limit: number): Promise<ApiKey | undefined> =>
+      withinLimit(key.userId, limit, (tx) => tx.apiKey.create({ data: key })),
+
+    /** Newest first. */
+    list: (userId: string): Promise<ApiKey[]> =>
+      prisma.apiKey.findMany({ where: { userId }, orderBy: [{ createdAt: 'desc' }, { id: 'desc' }], take: 200 }),
+
+    /** The key with its owner, whatever their state. */
+    async findByHash(keyHash: string): Promise<ApiKeyHolder | undefined> {
+      const found = await prisma.apiKey.findUnique({
+        where: { keyHash },
+        include: { user: { include: { roleRecord: true } } },
+      });
+      if (!found) return undefined;
+      const { user: owner, ...key } = found;
+      const { roleRecord, ...user } = owner;
+      return { key, user, permissions: roleRecord.permissions };
+    },
+
+    /** False when the user has no such key. */
+    async remove(userId: string, id: string): Promise<boolean> {
+      return (await prisma.apiKey.deleteMany({ where: { id, userId } })).count > 0;
+    },
+
+    /**
+     * Puts `successor` in place of the user's key `id`, which goes on until `overlapEnds` at most; its name, scopes, networks and
+     * expiry are taken over. Undefined when the user has no such live key.
+     */
+    rotate: (
+      userId: string,
+      id: string,
+      successor: Pick<ApiKey, 'id' | 'prefix' | 'keyHash'>,
+      overlapEnds: Date,
+    ): Promise<ApiKey | undefined> =>
+      prisma.$transaction(async (tx) => {
+        await tx.$queryRaw`SELECT 1 FROM api_keys WHERE id = ${id}::uuid FOR UPDATE`;
+        const old = await tx.apiKey.findFirst({ where: { id, userId } });
+        if (!old || (old.expiresAt && old.expiresAt <= new Date())) return undefined;
+        const { name, scopes, allowedNetworks, expiresAt } = old;
+        if (!expiresAt || expiresAt > overlapEnds)
+          await tx.apiKey.update({ where: { id }, data: { expiresAt: overlapEnds } });
+        return tx.apiKey.create({ data: { ...successor, userId, name, scopes, allowedNetworks, expiresAt } });
+      }),
+
+    /** Notes a use; a key in constant use is written once a minute. */
+    async touch(id: string): Promise<void> {
+      await prisma.$executeRaw`UPDATE api_keys SET last_used_at = now()
+        WHERE id = ${id}::uuid AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`;
+    },
+  };
+};
+
+type Tx = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
