@@ -31,6 +31,7 @@ const ROOMS: Record<string, Room> = {
     packages: [
       'pg',
       'ioredis',
+      'rate-limiter-flexible',
       '@prisma/client',
       '@prisma/adapter-pg',
       '@electric-sql/pglite',

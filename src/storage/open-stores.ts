@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { Pool } from 'pg';
+import { createApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import { createLayeredArtifacts } from './artifacts-layered.ts';
 import { createPostgresArtifacts } from './artifacts-postgres.ts';
@@ -9,6 +10,7 @@ import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
 import { openPrisma } from './prisma.ts';
+import { createRateLimits } from './rate-limits.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUsers } from './users.ts';
@@ -16,6 +18,8 @@ import { createUsers } from './users.ts';
 export type StoreSettings = {
   databaseUrl?: string | undefined;
   redisUrl?: string | undefined;
+  /** Before every key, so that installations (or tests) can share a Redis. */
+  redisPrefix?: string | undefined;
   /** Where the embedded database lives when there is no databaseUrl. */
   dataDir: string;
   /** The server owns an embedded database; a script shares it with a server that is running. */
@@ -99,7 +103,7 @@ const timed = async (question: () => Promise<unknown>): Promise<StoreState> => {
  * @throws {StoreError} with one line for the operator.
  */
 export const openStores = async (settings: StoreSettings): Promise<Stores> => {
-  const { databaseUrl, redisUrl, onError } = settings;
+  const { databaseUrl, redisUrl, redisPrefix = '', onError } = settings;
   // Closed in reverse order, also when opening fails half-way.
   const closers: (() => Promise<unknown>)[] = [];
   const close = async () => {
@@ -132,7 +136,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       redis = await openRedis(redisUrl, onError);
       const client = redis;
       closers.push(async () => client.disconnect());
-      artifacts = createLayeredArtifacts(createRedisArtifacts(redis), durable);
+      artifacts = createLayeredArtifacts(createRedisArtifacts(redis, { prefix: `${redisPrefix}oidc:` }), durable);
     }
 
     const prisma = openPrisma(pool);
@@ -140,9 +144,11 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: createUsers(prisma),
+      apiKeys: createApiKeys(prisma),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
       artifacts,
+      rateLimits: createRateLimits(redis, redisPrefix),
       appliedMigrations,
       description: redisUrl ? `${shown}, Redis at ${new URL(redisUrl).host}` : shown,
       async check() {

@@ -1,6 +1,8 @@
 // The storage room: Postgres and Redis. It knows SQL and keys, no rules; its settings arrive as arguments.
+import type { ApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import type { Clients } from './clients.ts';
+import type { RateLimits } from './rate-limits.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { Users } from './users.ts';
 
@@ -9,9 +11,11 @@ export type StoreState = { status: 'up' | 'down'; latency_ms: number };
 
 export type Stores = {
   users: Users;
+  apiKeys: ApiKeys;
   clients: Clients;
   signingKeys: SigningKeys;
   artifacts: Artifacts;
+  rateLimits: RateLimits;
   /** The migrations that opening has applied, by name. */
   appliedMigrations: string[];
   /** For people: which stores are in use, without credentials. */
