@@ -2,8 +2,8 @@
 // stderr, exit code 1 with one clear line when something is wrong.
 import { parseArgs } from 'node:util';
 import { pino } from 'pino';
-import { type AppSettings, createApp } from '../src/app.ts';
-import { ConfigError, loadConfig } from '../src/config.ts';
+import { createApp } from '../src/app.ts';
+import { type Config, ConfigError, loadConfig } from '../src/config.ts';
 import { DomainError } from '../src/domain/errors.ts';
 import { installationSecrets } from '../src/installation.ts';
 import { openStores, type StoreSettings } from '../src/storage/open-stores.ts';
@@ -32,7 +32,7 @@ export const required = (value: string | undefined, option: string, usage: strin
 /** Opens the stores, beside a running server or alone. */
 export const withStores = async <T>(
   settings: Partial<StoreSettings>,
-  use: (stores: Stores, config: Omit<AppSettings, 'masterKey' | 'version'> & { dataDir: string }) => Promise<T>,
+  use: (stores: Stores, config: Config) => Promise<T>,
 ): Promise<T> => {
   const { config, warnings } = loadConfig();
   for (const warning of warnings) process.stderr.write(`${warning}\n`);
@@ -55,8 +55,8 @@ export const withStores = async <T>(
 /** As `withStores`, with the rules on top. */
 export const withApp = <T>(use: (app: Awaited<ReturnType<typeof createApp>>) => Promise<T>): Promise<T> =>
   withStores({}, async (stores, config) => {
-    const { masterKey } = await installationSecrets(config);
-    return use(await createApp({ ...config, masterKey, version: '' }, stores, pino({ level: 'silent' })));
+    const secrets = await installationSecrets(config);
+    return use(await createApp({ ...config, ...secrets, version: '' }, stores, pino({ level: 'silent' })));
   });
 
 /** Runs a script's one job and prints what it returns. */

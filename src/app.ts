@@ -3,22 +3,30 @@ import type Koa from 'koa';
 import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
+import { createApiKeys } from './domain/api-keys.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
+import { createSignIn } from './domain/sign-in.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
+import { createRequireUser } from './http/require-user.ts';
 import { assetRoutes } from './http/routes/assets.ts';
+import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
+import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
+import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
+import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
+import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -41,8 +49,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     const user = await accounts.find(accountId);
     return user && (user.username ?? user.email);
   };
+  const algorithms = ['RS256', 'ES256', ...(settings.jwtAlgorithm === 'EdDSA' ? (['EdDSA'] as const) : [])] as const;
+  const keys = await loadSigningKeys(stores.signingKeys, secrets, algorithms);
   const provider = await createProvider(
     settings,
+    { keys },
     stores,
     secrets,
     accounts,
@@ -51,6 +62,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   provider.on('server_error', (ctx, error) =>
     log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
   );
+
+  const signIn = createSignIn(accounts, stores.rateLimits, secrets);
+  const apiKeys = createApiKeys(stores.apiKeys);
+  const tokens = createFirstPartyTokens(provider, stores.artifacts, accounts, publicKeys(keys), settings);
+  provider.use(jwtAtTokenEndpoints(tokens));
+  const requireUser = createRequireUser(tokens, apiKeys);
 
   const csrf = createCsrf(secrets, issuer);
   const app: Koa = createServer(
@@ -63,8 +80,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(),
+    authRoutes(accounts, signIn, tokens, requireUser),
+    userRoutes(accounts, signIn, apiKeys, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
-    interactionRoutes(createInteractions(provider, stores), accounts, pages, csrf),
+    interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])
     app.use(router.routes());
   app.use(mount(provider));

@@ -53,7 +53,7 @@ const openLog = ({ logLevel, production }: Config) =>
       );
 
 const serve = async (config: Config, log: Logger) => {
-  const { masterKey } = await installationSecrets(config);
+  const secrets = await installationSecrets(config);
   const stores = await openStores({
     databaseUrl: config.databaseUrl,
     redisUrl: config.redisUrl,
@@ -63,7 +63,7 @@ const serve = async (config: Config, log: Logger) => {
     onError: logStoreErrors(log),
   });
   const { app, accounts, clients } = await createApp(
-    { ...config, masterKey, version: packageJson.version },
+    { ...config, ...secrets, version: packageJson.version },
     stores,
     log,
   );

@@ -4,6 +4,8 @@ import type { User, Users } from '../storage/users.ts';
 import { DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
 
+export type { User };
+
 /** What can be said of a new account; an email is required, the password is missing for federated users. */
 export type NewAccount = {
   email: string;
@@ -20,6 +22,30 @@ export const keyOf = (text: string): string => text.trim().normalize('NFKC').toL
 const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,255}$/u;
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
+
+const USERNAME_RULE =
+  'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit';
+
+type Text = string | null | undefined;
+
+/** OIDC's standard claims by their own names. */
+export type ProfileChanges = {
+  username?: string | undefined;
+  name?: Text;
+  given_name?: Text;
+  family_name?: Text;
+  middle_name?: Text;
+  nickname?: Text;
+  profile?: Text;
+  picture?: Text;
+  website?: Text;
+  gender?: Text;
+  birthdate?: Text;
+  zoneinfo?: Text;
+  locale?: Text;
+  phone_number?: Text;
+  address?: Record<string, string | undefined> | null | undefined;
+};
 
 export type Accounts = ReturnType<typeof createAccounts>;
 
@@ -49,11 +75,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    */
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
     if (!EMAIL.test(email.trim())) throw new DomainError('invalid_email', 'the email address is not valid');
-    if (username !== undefined && !USERNAME.test(username))
-      throw new DomainError(
-        'invalid_username',
-        'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit',
-      );
+    if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({
       id: randomUUID(),
@@ -70,6 +92,50 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
     if (created === 'username_taken')
       throw new DomainError('username_taken', 'a user with this username exists already');
     return created;
+  },
+
+  /**
+   * Changes what a person may change of themselves; what is absent stays, null clears.
+   *
+   * @throws {DomainError} `invalid_username`, `username_taken`.
+   */
+  async updateProfile(id: string, changes: ProfileChanges): Promise<User> {
+    const { username } = changes;
+    if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+    const updated = await users.update(id, {
+      username,
+      usernameKey: username === undefined ? undefined : keyOf(username),
+      name: changes.name,
+      givenName: changes.given_name,
+      familyName: changes.family_name,
+      middleName: changes.middle_name,
+      nickname: changes.nickname,
+      profile: changes.profile,
+      picture: changes.picture,
+      website: changes.website,
+      gender: changes.gender,
+      birthdate: changes.birthdate,
+      zoneinfo: changes.zoneinfo,
+      locale: changes.locale,
+      phoneNumber: changes.phone_number,
+      // A number nobody has verified yet.
+      phoneNumberVerified: changes.phone_number === undefined ? undefined : false,
+      address: changes.address,
+    });
+    if (updated === 'username_taken')
+      throw new DomainError('username_taken', 'a user with this username exists already');
+    if (!updated) throw new DomainError('unknown_user');
+    return updated;
+  },
+
+  /**
+   * Replaces the password of somebody who has just shown the old one, and ends everything they are signed in with.
+   *
+   * @throws {DomainError} the password's.
+   */
+  async changePassword(user: User, password: string): Promise<void> {
+    await users.replacePasswordHash(user.id, user.passwordHash ?? '', await passwords.hash(password));
+    await artifacts.destroyByAccount(user.id);
   },
 
   /**

@@ -30,6 +30,9 @@ export const SCOPES = {
 
 export type Scope = keyof typeof SCOPES;
 
+/** What an API key can be made for. A key never does more than its owner's role permits at the time. */
+export const KEY_SCOPES = ['read:profile', 'write:profile', 'read:users', 'write:users'] as const;
+
 /** What a request that names no scope is understood to ask for (RFC 6749 §3.3). */
 export const DEFAULT_SCOPE: Scope = 'read:profile';
 

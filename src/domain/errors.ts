@@ -10,15 +10,23 @@ export type ErrorCode =
   | 'password_too_short'
   | 'password_too_long'
   | 'unknown_user'
+  | 'invalid_credentials'
+  | 'too_many_attempts'
+  | 'invalid_refresh_token'
+  | 'too_many_api_keys'
+  | 'unknown_api_key'
   | 'client_exists'
   | 'invalid_client_metadata';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {
   readonly code: ErrorCode;
+  /** When trying again may help. */
+  readonly retryAfterSeconds: number | undefined;
 
-  constructor(code: ErrorCode, message: string = code) {
+  constructor(code: ErrorCode, message: string = code, retryAfterSeconds?: number) {
     super(message);
+    this.retryAfterSeconds = retryAfterSeconds;
     this.name = 'DomainError';
     this.code = code;
   }

@@ -1,12 +1,42 @@
 import { STATUS_CODES } from 'node:http';
 import type { Context, Middleware } from 'koa';
 import type { Logger } from 'pino';
+import { DomainError, type ErrorCode } from '../domain/errors.ts';
 import { InteractionGone } from '../oidc/interactions.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
+import { InsufficientScope, Unauthorized } from './require-user.ts';
+import { ValidationError } from './validate.ts';
 
 /** A stable code and words that give nothing of the inside away. */
-type Told = { status: number; code: string; detail: string };
+type Told = {
+  status: number;
+  code: string;
+  detail: string;
+  errors?: { path: string; message: string }[];
+  /** RFC 6750 §3, for a 401 or 403. */
+  challenge?: string;
+  retryAfterSeconds?: number | undefined;
+};
+
+/** The status of every failure of the domain: a code without one does not compile. */
+const STATUS = {
+  invalid_email: 422,
+  invalid_username: 422,
+  invalid_role: 422,
+  email_taken: 409,
+  username_taken: 409,
+  password_too_short: 422,
+  password_too_long: 422,
+  unknown_user: 404,
+  invalid_credentials: 401,
+  too_many_attempts: 429,
+  invalid_refresh_token: 401,
+  too_many_api_keys: 409,
+  unknown_api_key: 404,
+  client_exists: 409,
+  invalid_client_metadata: 422,
+} satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
 const STORE_DOWN =
@@ -21,7 +51,31 @@ export const storeDown = (error: Error): boolean => {
   return false;
 };
 
-const told = (error: Error & { status?: unknown; expose?: unknown }): Told => {
+const told = (error: Error & { status?: unknown }): Told => {
+  if (error instanceof DomainError)
+    return {
+      status: STATUS[error.code],
+      code: error.code,
+      detail: error.message,
+      ...(STATUS[error.code] === 401 && { challenge: 'Bearer' }),
+      retryAfterSeconds: error.retryAfterSeconds,
+    };
+  if (error instanceof ValidationError)
+    return { status: error.status, code: 'invalid_request', detail: error.message, errors: error.errors };
+  if (error instanceof Unauthorized)
+    return {
+      status: 401,
+      code: 'invalid_token',
+      detail: error.message,
+      challenge: error.presented ? 'Bearer error="invalid_token"' : 'Bearer',
+    };
+  if (error instanceof InsufficientScope)
+    return {
+      status: 403,
+      code: 'insufficient_scope',
+      detail: error.message,
+      challenge: `Bearer error="insufficient_scope", scope="${error.scope}"`,
+    };
   if (error instanceof CsrfError)
     return { status: 403, code: 'csrf', detail: 'The form was not sent from this site, or it is too old.' };
   if (error instanceof InteractionGone)
@@ -44,17 +98,27 @@ const wantsPage = (ctx: Context): boolean => ctx.accepts('json', 'html') === 'ht
  * @see [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457.html)
  */
 export const errorHandler = (pages: Pages, log: Logger): Middleware => {
-  const answer = (ctx: Context, { status, code, detail }: Told): void => {
+  const answer = (ctx: Context, { status, code, detail, errors, challenge, retryAfterSeconds }: Told): void => {
     const requestId: string = ctx.state.requestId;
     ctx.status = status;
     if (status === 503) ctx.set('Retry-After', '5');
+    if (retryAfterSeconds !== undefined) ctx.set('Retry-After', String(retryAfterSeconds));
+    if (challenge) ctx.set('WWW-Authenticate', challenge);
     if (wantsPage(ctx)) {
       pages.render(ctx, 'error', { code, requestId });
       return;
     }
     ctx.type = 'application/problem+json';
     ctx.set('Cache-Control', 'no-store');
-    ctx.body = { type: 'about:blank', title: STATUS_CODES[status], status, detail, code, request_id: requestId };
+    ctx.body = {
+      type: 'about:blank',
+      title: STATUS_CODES[status],
+      status,
+      detail,
+      code,
+      request_id: requestId,
+      errors,
+    };
   };
 
   return async (ctx, next) => {

@@ -1,4 +1,4 @@
-import type { Context } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { HttpMethodEnum, koaBody } from 'koa-body';
 import type { z } from 'zod';
 
@@ -16,4 +16,52 @@ export const formBody = koaBody({
 export const bodyOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> | undefined => {
   const parsed = schema.safeParse(ctx.request.body);
   return parsed.success ? parsed.data : undefined;
+};
+
+/** Something in the request does not fit: every path of it at once. */
+export class ValidationError extends Error {
+  readonly status: number;
+  readonly errors: { path: string; message: string }[];
+
+  constructor(errors: { path: string; message: string }[], status = 422) {
+    super('The request does not fit.');
+    this.status = status;
+    this.errors = errors;
+  }
+}
+
+const METHODS = [HttpMethodEnum.POST, HttpMethodEnum.PUT, HttpMethodEnum.PATCH, HttpMethodEnum.DELETE];
+
+const parseJson = koaBody({
+  json: true,
+  jsonStrict: true,
+  jsonLimit: '100kb',
+  text: false,
+  multipart: false,
+  urlencoded: false,
+  parsedMethods: METHODS,
+});
+
+/** Parses a JSON body, at most 100 KiB: another content type is 415, more is 413, what is not JSON is 400. */
+export const jsonBody: Middleware = async (ctx, next) => {
+  const hasBody = ctx.request.length !== undefined ? ctx.request.length > 0 : ctx.get('transfer-encoding') !== '';
+  if (hasBody && !ctx.is('application/json')) ctx.throw(415, 'the body must be application/json');
+  let parsed = false;
+  await parseJson(ctx, async () => {
+    parsed = true;
+  });
+  if (parsed) await next();
+};
+
+/** @throws {ValidationError} naming every path that is wrong, unknown ones included. */
+export const jsonOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> => {
+  const parsed = schema.safeParse(ctx.request.body ?? {});
+  if (parsed.success) return parsed.data;
+  throw new ValidationError(
+    parsed.error.issues.flatMap(({ path, message, ...issue }) =>
+      issue.code === 'unrecognized_keys'
+        ? issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not known here' }))
+        : [{ path: path.join('.'), message }],
+    ),
+  );
 };

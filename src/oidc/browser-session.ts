@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Provider } from 'oidc-provider';
-import { ACCOUNT_CLIENT_ID } from './configuration.ts';
+import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 export type BrowserSession = ReturnType<typeof createBrowserSession>;
 
@@ -13,7 +13,7 @@ export const createBrowserSession = (provider: Provider) => ({
 
   /** Where a browser signs in without an app that sent it: an authorization request of our own that yields nothing. */
   signInUrl: `/oauth/authorize?${new URLSearchParams({
-    client_id: ACCOUNT_CLIENT_ID,
+    client_id: FIRST_PARTY_CLIENT_ID,
     response_type: 'none',
     scope: 'openid',
     redirect_uri: `${provider.issuer}/account`,

@@ -2,8 +2,8 @@ import { errors, type Provider } from 'oidc-provider';
 import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
 import type { ClientMetadata, Clients } from '../storage/clients.ts';
-import { ACCOUNT_CLIENT_ID } from './configuration.ts';
 import { clientSecretHash } from './engine-internals.ts';
+import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
 export type RequestedClient = Record<string, unknown> & { client_id?: unknown; client_secret?: unknown };
@@ -24,7 +24,7 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
     if (askedId !== undefined && (typeof askedId !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(askedId)))
       throw new DomainError('invalid_client_metadata', 'client_id must be 1 to 200 printable ASCII characters');
     const clientId = askedId ?? randomSecret(16);
-    if (clientId === ACCOUNT_CLIENT_ID)
+    if (clientId === FIRST_PARTY_CLIENT_ID)
       throw new DomainError('client_exists', `the client_id ${clientId} is this service's own`);
     // PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
     if (/\\u(0000|d[89a-f])/.test(JSON.stringify(rest)))

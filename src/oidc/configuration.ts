@@ -1,8 +1,10 @@
 import { type Configuration, errors, type JWKS, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
-import type { FindAccount } from './find-account.ts';
+import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
+import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
@@ -13,15 +15,9 @@ export type EnginePages = {
   loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;
 };
 
-export type EngineSettings = {
-  issuer: string;
-  accessTokenTtlSeconds: number;
-  refreshTokenTtlSeconds: number;
+export type EngineSettings = JwtSettings & {
   sessionTtlSeconds: number;
 };
-
-/** The built-in client behind /login: it signs a browser in and gets no code and no token. */
-export const ACCOUNT_CLIENT_ID = 'user-auth-account';
 
 const DAY = 86_400;
 const HOUR = 3_600;
@@ -35,10 +31,11 @@ export const createConfiguration = (
   settings: EngineSettings,
   jwks: JWKS,
   secrets: Secrets,
-  findAccount: FindAccount,
+  accounts: Accounts,
   pages: EnginePages,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
+  const ownResource = ownResourceServer(settings);
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
   return {
@@ -62,12 +59,13 @@ export const createConfiguration = (
       (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
     clients: [
       {
-        client_id: ACCOUNT_CLIENT_ID,
+        // Signs a browser in at /login, which yields no code and no token; its tokens come from /auth/login alone.
+        client_id: FIRST_PARTY_CLIENT_ID,
         client_name: 'User Auth',
         redirect_uris: [`${settings.issuer}/account`],
         post_logout_redirect_uris: [`${settings.issuer}/`],
         response_types: ['none'],
-        grant_types: [],
+        grant_types: ['refresh_token'],
         token_endpoint_auth_method: 'none',
         first_party: true,
       },
@@ -90,6 +88,12 @@ export const createConfiguration = (
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
     // OAuth grant, which never was a login.
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
+    // What our own routes read off a first-party token, and the grant that they ask after.
+    extraTokenClaims: async (_ctx, token) => {
+      if (token.kind !== 'AccessToken' || token.aud !== settings.issuer) return undefined;
+      const user = await accounts.find(token.accountId);
+      return { grant_id: token.grantId, email: user?.email, role: user?.role };
+    },
     extraClientMetadata: { properties: ['first_party'] },
     features: {
       claimsParameter: { enabled: true },
@@ -103,13 +107,14 @@ export const createConfiguration = (
           if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
           if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
-          return !('accountId' in token) || (await findAccount(ctx, String(token.accountId))) !== undefined;
+          return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },
       pushedAuthorizationRequests: { enabled: false },
       resourceIndicators: {
         enabled: true,
-        getResourceServerInfo: async () => {
+        getResourceServerInfo: async (_ctx, resource, client) => {
+          if (resource === settings.issuer && client.clientId === FIRST_PARTY_CLIENT_ID) return ownResource;
           throw new errors.InvalidTarget('unknown resource');
         },
       },
@@ -124,7 +129,7 @@ export const createConfiguration = (
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
     },
-    findAccount,
+    findAccount: createFindAccount(accounts),
     interactions: { policy: createInteractionPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: async (_ctx, client, source) =>
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),

@@ -2,7 +2,7 @@ import type { Configuration } from 'oidc-provider';
 import type { Accounts } from '../domain/accounts.ts';
 import { claimsOf } from '../domain/claims.ts';
 
-export type FindAccount = NonNullable<Configuration['findAccount']>;
+type FindAccount = NonNullable<Configuration['findAccount']>;
 
 /** The engine's view of an account; a banned or deleted one is not there. */
 export const createFindAccount =

@@ -1,14 +1,14 @@
 // The oidc room: everything that knows oidc-provider. Stores reach it as arguments, by their types.
-import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JWK } from 'jose';
+import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JSONWebKeySet, type JWK } from 'jose';
 import type { Secrets } from '../domain/secrets.ts';
 import type { SigningKeyRecord, SigningKeys } from '../storage/signing-keys.ts';
 
 /** The signing keys cannot be used; the message is for the operator. */
 export class SigningKeysError extends Error {}
 
-const ALGORITHMS = ['RS256', 'ES256'] as const;
+type Algorithm = 'RS256' | 'ES256' | 'EdDSA';
 
-const generate = async (alg: (typeof ALGORITHMS)[number], secrets: Secrets): Promise<SigningKeyRecord> => {
+const generate = async (alg: Algorithm, secrets: Secrets): Promise<SigningKeyRecord> => {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 });
   const publicJwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(publicJwk);
@@ -17,14 +17,24 @@ const generate = async (alg: (typeof ALGORITHMS)[number], secrets: Secrets): Pro
   return { kid, alg, publicJwk: { ...publicJwk, ...named }, sealedJwk };
 };
 
+/** The public halves, as the JWKS endpoint shows them. */
+export const publicKeys = (keys: JWK[]): JSONWebKeySet => ({
+  // What is public is named, so that nothing else can slip through.
+  keys: keys.map(({ kty, crv, x, y, n, e, kid, alg, use }) => ({ kty, crv, x, y, n, e, kid, alg, use })),
+});
+
 /**
- * The private signing keys, one RSA and one P-256 generated on the first start; sealed in the database.
+ * The private signing keys, one of each algorithm, generated when first asked for; sealed in the database.
  *
  * @throws {SigningKeysError} when the keys were sealed under another MASTER_KEY (or JWT_SECRET_KEY) than today's.
  */
-export const loadSigningKeys = async (store: SigningKeys, secrets: Secrets): Promise<JWK[]> => {
+export const loadSigningKeys = async (
+  store: SigningKeys,
+  secrets: Secrets,
+  algorithms: readonly Algorithm[] = ['RS256', 'ES256'],
+): Promise<JWK[]> => {
   let records = await store.list();
-  const missing = ALGORITHMS.filter((alg) => !records.some((record) => record.alg === alg));
+  const missing = algorithms.filter((alg) => !records.some((record) => record.alg === alg));
   if (missing.length > 0) {
     await store.addFirst(await Promise.all(missing.map((alg) => generate(alg, secrets))));
     records = await store.list();

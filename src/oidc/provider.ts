@@ -1,4 +1,5 @@
-import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+
 import type { Accounts } from '../domain/accounts.ts';
 import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
@@ -6,22 +7,20 @@ import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { compareHashedClientSecrets } from './engine-internals.ts';
-import { createFindAccount } from './find-account.ts';
-import { loadSigningKeys } from './keys.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
 
 /** The authorization server: oidc-provider with our stores, keys, accounts and pages. */
 export const createProvider = async (
   settings: EngineSettings,
+  jwks: JWKS,
   stores: Stores,
   secrets: Secrets,
   accounts: Accounts,
   pages: EnginePages,
 ): Promise<Provider> => {
-  const jwks = { keys: await loadSigningKeys(stores.signingKeys, secrets) };
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, createFindAccount(accounts), pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, pages),
     adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets),
   });
   compareHashedClientSecrets(provider, secrets);

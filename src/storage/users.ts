@@ -1,4 +1,4 @@
-import type { User } from './generated/client.ts';
+import { Prisma, type User } from './generated/client.ts';
 import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 
 export type { User };
@@ -8,6 +8,24 @@ export type NewUser = Pick<
   User,
   'id' | 'email' | 'emailKey' | 'emailVerified' | 'username' | 'usernameKey' | 'passwordHash' | 'role'
 >;
+
+type Optional<T> = { [K in keyof T]?: T[K] | undefined };
+
+export type UserChanges = Optional<
+  Omit<
+    User,
+    | 'id'
+    | 'email'
+    | 'emailKey'
+    | 'emailVerified'
+    | 'passwordHash'
+    | 'role'
+    | 'bannedAt'
+    | 'createdAt'
+    | 'updatedAt'
+    | 'address'
+  >
+> & { address?: Record<string, string | undefined> | null | undefined };
 
 export type Users = ReturnType<typeof createUsers>;
 
@@ -41,6 +59,24 @@ export const createUsers = (prisma: PrismaClient) => ({
   /** Changes the hash only while it is still `before`; a null `after` changes nothing. */
   async replacePasswordHash(id: string, before: string, after: string | null): Promise<void> {
     if (after) await prisma.user.updateMany({ where: { id, passwordHash: before }, data: { passwordHash: after } });
+  },
+
+  /** What is undefined stays. Undefined when there is no such user. */
+  async update(id: string, { address, ...columns }: UserChanges): Promise<User | 'username_taken' | undefined> {
+    try {
+      const [user] = await prisma.user.updateManyAndReturn({
+        where: { id },
+        data: {
+          ...columns,
+          ...(address !== undefined && { address: address ?? Prisma.DbNull }),
+          updatedAt: new Date(),
+        },
+      });
+      return user;
+    } catch (error) {
+      if (violatedUnique(error) === undefined) throw error;
+      return 'username_taken';
+    }
   },
 
   async setPasswordHash(emailKey: string, passwordHash: string): Promise<User | undefined> {

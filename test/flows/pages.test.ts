@@ -132,7 +132,7 @@ test('what an app says of itself stays text on every page', async (t) => {
 });
 
 for (const [name, value] of [
-  ['client_id', 'user-auth-account'],
+  ['client_id', 'user-auth'],
   ['client_name', 'a\0b'],
   ['logo_uri', 'javascript:alert(1)'],
   ['logo_uri', 'data:image/svg+xml,<svg onload=alert(1)>'],

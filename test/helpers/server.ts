@@ -16,6 +16,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
   const stores = await openStores({
     databaseUrl: database.connectionString,
     redisUrl: redis?.url,
+    redisPrefix: redis?.prefix,
     dataDir: '',
     mode: 'share',
     migrations: 'require',
@@ -38,6 +39,8 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       issuer,
       production: false,
       masterKey: 'a master key for tests, 32 bytes or more',
+      jwtSecretKey: 'a JWT secret for tests, 32 bytes or more',
+      jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,
       accessTokenTtlSeconds: 1800,

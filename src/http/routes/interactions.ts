@@ -1,7 +1,9 @@
 import { Router } from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
-import type { Accounts } from '../../domain/accounts.ts';
+import type { Accounts, User } from '../../domain/accounts.ts';
+import { DomainError } from '../../domain/errors.ts';
+import type { SignIn } from '../../domain/sign-in.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
 import { clientCard } from '../engine-pages.ts';
@@ -14,6 +16,12 @@ const Login = z.object({ login: z.string().max(320), password: z.string().max(10
 const Decision = z.object({ decision: z.enum(['allow', 'deny']) });
 const Choice = z.object({ account: z.enum(['continue', 'other']) });
 
+/** Lets a browser that has signed in before keep its own budget of attempts; it proves nothing else. */
+const DEVICE_COOKIE = 'device';
+const DEVICE_DAYS = 365;
+
+const STATUS: Partial<Record<LoginError, number>> = { invalid_credentials: 401, too_many_attempts: 429 };
+
 const labelOf = (user: { email: string; username: string | null }): string => user.username ?? user.email;
 
 /** Where the app's people will find themselves, as they would say it. */
@@ -24,7 +32,13 @@ const hostOf = (redirectUri: string | undefined): string => {
 };
 
 /** Login, account choice and consent: the pages of an authorization request. */
-export const interactionRoutes = (interactions: Interactions, accounts: Accounts, pages: Pages, csrf: Csrf) => {
+export const interactionRoutes = (
+  interactions: Interactions,
+  accounts: Accounts,
+  signIn: SignIn,
+  pages: Pages,
+  csrf: Csrf,
+) => {
   const loginPage = async (ctx: Context, pending: PendingInteraction, more: Partial<ViewData['login']> = {}) => {
     const signedIn = pending.accountId === undefined ? undefined : await accounts.find(pending.accountId);
     const reauthenticate = signedIn !== undefined && pending.prompt === 'login';
@@ -101,7 +115,7 @@ export const interactionRoutes = (interactions: Interactions, accounts: Accounts
     const pending = await submitted(ctx);
     if (!pending) return;
     const refuse = async (error: LoginError | undefined, more: Partial<ViewData['login']> = {}) => {
-      ctx.status = error === 'invalid_credentials' ? 401 : 400;
+      ctx.status = error === undefined ? 400 : (STATUS[error] ?? 400);
       const typed = z.object({ login: z.string() }).safeParse(ctx.request.body);
       await loginPage(ctx, pending, { error, login: typed.data?.login.slice(0, 320), ...more });
     };
@@ -114,9 +128,23 @@ export const interactionRoutes = (interactions: Interactions, accounts: Accounts
           password: form.password === '' ? 'required' : undefined,
         },
       });
-    const user = await accounts.authenticate(form.login, form.password);
+    const device = ctx.cookies.get(DEVICE_COOKIE, { signed: false });
+    let user: User | undefined;
+    try {
+      user = await signIn.withPassword(form.login, form.password, { ip: ctx.ip, device });
+    } catch (error) {
+      if (!(error instanceof DomainError && error.code === 'too_many_attempts')) throw error;
+      ctx.set('Retry-After', String(error.retryAfterSeconds));
+      return refuse('too_many_attempts');
+    }
     if (!user) return refuse('invalid_credentials');
     if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');
+    ctx.cookies.set(DEVICE_COOKIE, signIn.deviceMark(form.login), {
+      signed: false,
+      httpOnly: true,
+      sameSite: 'lax',
+      maxAge: DEVICE_DAYS * 86_400_000,
+    });
     goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
   };
 

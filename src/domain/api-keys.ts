@@ -1,0 +1,133 @@
+import { randomBytes, randomUUID } from 'node:crypto';
+import { BlockList, isIP } from 'node:net';
+import { crc32 } from 'node:zlib';
+import type { ApiKey, ApiKeys as Store } from '../storage/api-keys.ts';
+import type { User } from '../storage/users.ts';
+import { DomainError } from './errors.ts';
+import { sha256 } from './secrets.ts';
+
+/** Live keys a user may have at once. */
+const MAX_KEYS = 50;
+/** How much of a key is kept in the clear, to tell it by: `uak_` and six characters, 36 of its 256 bits. */
+const PREFIX_LENGTH = 10;
+/** A use is noted once a minute at most. */
+const TOUCH_MS = 60_000;
+
+const DIGITS = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
+const FORM = /^(uak_[0-9A-Za-z]{43})([0-9A-Za-z]{6})$/;
+
+const base62 = (value: bigint, length: number): string => {
+  let digits = '';
+  for (let rest = value; digits.length < length; rest /= 62n) digits = DIGITS[Number(rest % 62n)] + digits;
+  return digits;
+};
+
+const checksum = (text: string): string => base62(BigInt(crc32(text)), 6);
+
+/** `uak_`, 256 random bits in base62, and a CRC32: leak scanners know one by sight, and a typo by arithmetic. */
+export const newApiKey = (): string => {
+  const body = `uak_${base62(BigInt(`0x${randomBytes(32).toString('hex')}`), 43)}`;
+  return body + checksum(body);
+};
+
+/** Whether this can be a key at all; no store is asked about what cannot. */
+export const isApiKey = (text: string): boolean => {
+  const [, body = '', sum] = FORM.exec(text) ?? [];
+  return sum !== undefined && checksum(body) === sum;
+};
+
+/** Whether `text` is an IPv4 or IPv6 network, such as 192.0.2.0/24. */
+export const isNetwork = (text: string): boolean => {
+  const [address = '', bits = '', ...rest] = text.split('/');
+  const family = isIP(address);
+  return rest.length === 0 && family > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+};
+
+const within = (networks: readonly string[], ip: string): boolean => {
+  const list = new BlockList();
+  for (const network of networks) {
+    const [address = '', bits] = network.split('/');
+    list.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6');
+  }
+  const plain = ip.replace(/^::ffff:(?=\d+\.)/, '');
+  return isIP(plain) > 0 && list.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6');
+};
+
+export type NewKey = {
+  name: string;
+  scopes: string[];
+  expiresAt?: Date | undefined;
+  allowedNetworks?: string[] | undefined;
+};
+
+/** A key as its owner sees it: never the key itself. */
+export type ShownKey = Omit<ApiKey, 'keyHash' | 'userId'>;
+
+const shown = ({ keyHash: _, userId: __, ...key }: ApiKey): ShownKey => key;
+
+export type ApiKeys = ReturnType<typeof createApiKeys>;
+
+export const createApiKeys = (store: Store) => {
+  const fresh = () => {
+    const secret = newApiKey();
+    return { secret, columns: { id: randomUUID(), prefix: secret.slice(0, PREFIX_LENGTH), keyHash: sha256(secret) } };
+  };
+
+  return {
+    /**
+     * @returns the key with its secret, which cannot be shown again.
+     * @throws {DomainError} `too_many_api_keys`.
+     */
+    async create(
+      userId: string,
+      { name, scopes, expiresAt, allowedNetworks = [] }: NewKey,
+    ): Promise<ShownKey & { key: string }> {
+      const { secret, columns } = fresh();
+      const created = await store.create(
+        { ...columns, userId, name, scopes, allowedNetworks, expiresAt: expiresAt ?? null },
+        MAX_KEYS,
+      );
+      if (!created) throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
+      return { ...shown(created), key: secret };
+    },
+
+    list: async (userId: string): Promise<ShownKey[]> => (await store.list(userId)).map(shown),
+
+    /** @throws {DomainError} `unknown_api_key` also for somebody else's. */
+    async remove(userId: string, id: string): Promise<void> {
+      if (!(await store.remove(userId, id))) throw new DomainError('unknown_api_key', 'there is no such key');
+    },
+
+    /**
+     * A new secret for a key; the old one goes on for `overlapSeconds`, so that a service can be changed over.
+     *
+     * @throws {DomainError} `unknown_api_key`.
+     */
+    async rotate(userId: string, id: string, overlapSeconds: number): Promise<ShownKey & { key: string }> {
+      const { secret, columns } = fresh();
+      const rotated = await store.rotate(userId, id, columns, new Date(Date.now() + overlapSeconds * 1000));
+      if (!rotated) throw new DomainError('unknown_api_key', 'there is no such key');
+      return { ...shown(rotated), key: secret };
+    },
+
+    /**
+     * Whose key this is, and what it may do now: its scopes within what its owner's role permits today.
+     *
+     * @param ip The caller's address, held against the key's networks.
+     * @returns undefined for a key that is unknown, expired, used from elsewhere, or whose owner is banned.
+     */
+    async authenticate(
+      secret: string,
+      ip: string,
+    ): Promise<{ user: User; scopes: ReadonlySet<string>; keyId: string } | undefined> {
+      if (!isApiKey(secret)) return undefined;
+      const holder = await store.findByHash(sha256(secret));
+      if (!holder) return undefined;
+      const { key, user, permissions } = holder;
+      if (user.bannedAt || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
+      if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
+      if (!key.lastUsedAt || Date.now() - key.lastUsedAt.getTime() > TOUCH_MS) await store.touch(key.id);
+      return { user, keyId: key.id, scopes: new Set(key.scopes.filter((scope) => permissions.includes(scope))) };
+    },
+  };
+};

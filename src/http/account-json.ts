@@ -1,0 +1,31 @@
+import type { User } from '../domain/accounts.ts';
+import type { ShownKey } from '../domain/api-keys.ts';
+import { claimsOf } from '../domain/claims.ts';
+
+/** A user as the REST API gives them: the predecessor's fields, then OIDC's standard claims. */
+export const accountJson = (user: User) => {
+  const { sub: _, preferred_username: __, updated_at: ___, ...claims } = claimsOf(user);
+  return {
+    id: user.id,
+    email: user.email,
+    username: user.username,
+    role: user.role,
+    is_active: user.bannedAt === null,
+    ...claims,
+    created_at: user.createdAt.toISOString(),
+    updated_at: user.updatedAt.toISOString(),
+  };
+};
+
+/** A key as its owner sees it; `key` is there only in the answer that made it. */
+export const apiKeyJson = ({ key, ...shown }: ShownKey & { key?: string }) => ({
+  id: shown.id,
+  name: shown.name,
+  ...(key !== undefined && { key }),
+  prefix: shown.prefix,
+  scopes: shown.scopes,
+  allowed_networks: shown.allowedNetworks,
+  created_at: shown.createdAt.toISOString(),
+  expires_at: shown.expiresAt?.toISOString() ?? null,
+  last_used_at: shown.lastUsedAt?.toISOString() ?? null,
+});

@@ -1,0 +1,71 @@
+import type { Middleware } from 'koa';
+import type { User } from '../domain/accounts.ts';
+import type { ApiKeys } from '../domain/api-keys.ts';
+import type { FirstPartyTokens } from '../oidc/first-party-tokens.ts';
+
+/** Who is calling, and what they may do. */
+export type SignedIn = {
+  user: User;
+  /** Undefined for an API key, which has no grant. */
+  grantId?: string;
+  keyId?: string;
+  scopes: ReadonlySet<string>;
+};
+
+/** No credentials, or none that are live. @see [RFC 6750 §3](https://www.rfc-editor.org/rfc/rfc6750.html#section-3) */
+export class Unauthorized extends Error {
+  /** Whether something was presented at all: only then has the answer an error code. */
+  readonly presented: boolean;
+
+  constructor(presented: boolean) {
+    super('Could not validate credentials');
+    this.presented = presented;
+  }
+}
+
+/** Live credentials that do not reach this far. */
+export class InsufficientScope extends Error {
+  readonly scope: string;
+
+  constructor(scope: string) {
+    super(`This needs the scope ${scope}.`);
+    this.scope = scope;
+  }
+}
+
+export type RequireUser = ReturnType<typeof createRequireUser>;
+
+/** Lets in who bears a first-party JWT, an OAuth access token, or an API key in `X-API-Key`. */
+export const createRequireUser =
+  (tokens: FirstPartyTokens, apiKeys: ApiKeys): Middleware<SignedIn> =>
+  async (ctx, next) => {
+    const key = ctx.get('x-api-key');
+    const [, bearer = ''] = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(ctx.get('authorization')) ?? [];
+    // Two at once would leave it open which of them was meant.
+    const holder =
+      key !== '' && ctx.get('authorization') !== ''
+        ? undefined
+        : key !== ''
+          ? await apiKeys.authenticate(key, ctx.ip)
+          : bearer !== ''
+            ? await tokens.authenticate(bearer)
+            : undefined;
+    if (!holder) throw new Unauthorized(key !== '' || ctx.get('authorization') !== '');
+    Object.assign(ctx.state, holder);
+    ctx.set('Cache-Control', 'no-store');
+    await next();
+  };
+
+/** Only with this scope. */
+export const requireScope =
+  (scope: string): Middleware<SignedIn> =>
+  async (ctx, next) => {
+    if (!ctx.state.scopes.has(scope)) throw new InsufficientScope(scope);
+    await next();
+  };
+
+/** Not with an API key: what changes how its owner signs in is for a person. */
+export const requirePerson: Middleware<SignedIn> = async (ctx, next) => {
+  if (ctx.state.keyId !== undefined) throw new InsufficientScope('of a signed-in person');
+  await next();
+};

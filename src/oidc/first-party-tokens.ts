@@ -1,0 +1,219 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
+import { errors, type Grant, type Provider } from 'oidc-provider';
+import { z } from 'zod';
+import type { Accounts, User } from '../domain/accounts.ts';
+import { DomainError } from '../domain/errors.ts';
+import { sha256 } from '../domain/secrets.ts';
+import type { Artifacts } from '../storage/artifacts.ts';
+import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE, type JwtSettings, ownResourceServer } from './own-resource.ts';
+
+/** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
+export type TokenPair = { access_token: string; refresh_token: string; token_type: 'bearer'; expires_in: number };
+
+/** Who a bearer token stands for. */
+export type Bearer = { user: User; scopes: ReadonlySet<string>; clientId: string; grantId: string };
+
+/** A first-party JWT that verifies, whose grant lives, and that was not revoked by itself. */
+export type LiveJwt = z.infer<typeof Claims>;
+
+// RFC 9068 §2.2, and the grant that the token lives and dies with.
+const Claims = z.looseObject({
+  sub: z.string(),
+  client_id: z.string(),
+  scope: z.string().default(''),
+  grant_id: z.string(),
+  jti: z.string(),
+  iat: z.number(),
+  exp: z.number(),
+});
+
+export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
+
+/** Tokens outside the engine's own endpoints: one machinery with it, since they are its artifacts under its rules. */
+export const createFirstPartyTokens = (
+  provider: Provider,
+  artifacts: Artifacts,
+  accounts: Accounts,
+  jwks: JSONWebKeySet,
+  settings: JwtSettings,
+) => {
+  const { issuer, jwtAlgorithm, accessTokenTtlSeconds, refreshTokenTtlSeconds } = settings;
+  const secret: KeyObject = createSecretKey(Buffer.from(settings.jwtSecretKey));
+  const keys = createLocalJWKSet(jwks);
+  const resourceServer = new provider.ResourceServer(issuer, ownResourceServer(settings));
+
+  const client = async () => {
+    const found = await provider.Client.find(FIRST_PARTY_CLIENT_ID);
+    if (!found) throw new Error('the built-in client is missing');
+    return found;
+  };
+
+  type Lineage = {
+    accountId: string;
+    grantId: string;
+    scope: string;
+    authTime: number;
+    rotations: number;
+    iiat?: number;
+  };
+
+  const pair = async (lineage: Lineage): Promise<TokenPair> => {
+    const { accountId, grantId, scope } = lineage;
+    const common = { client: await client(), accountId, grantId, gty: 'password', scope };
+    const accessToken = new provider.AccessToken(common);
+    accessToken.resourceServer = resourceServer;
+    const refreshToken = new provider.RefreshToken({ ...common, ...lineage, resource: issuer, amr: ['pwd'] });
+    return {
+      access_token: await accessToken.save(),
+      refresh_token: await refreshToken.save(),
+      token_type: 'bearer',
+      expires_in: accessTokenTtlSeconds,
+    };
+  };
+
+  const end = async (grantId: string): Promise<void> => {
+    // The grant first: without it none of its tokens is worth anything, whatever happens next.
+    await provider.Grant.adapter.destroy(grantId);
+    await Promise.all([provider.AccessToken.revokeByGrantId(grantId), provider.RefreshToken.revokeByGrantId(grantId)]);
+  };
+
+  const liveGrant = async (grantId: string, accountId: string, clientId: string): Promise<Grant | undefined> => {
+    const grant = await provider.Grant.find(grantId);
+    return grant?.accountId === accountId && grant.clientId === clientId ? grant : undefined;
+  };
+
+  /** Keeps a grant alive for as long as a refresh token issued now will be; written once in a refresh token's lifetime. */
+  const outlive = async (grant: Grant): Promise<void> => {
+    if (grant.exp !== undefined && grant.remainingTTL > refreshTokenTtlSeconds) return;
+    grant.exp = Math.floor(Date.now() / 1000) + 2 * refreshTokenTtlSeconds;
+    await grant.save();
+  };
+
+  const denied = (jti: string) => artifacts.find(DENIED, sha256(jti));
+
+  /** The claims of a live first-party JWT; undefined for anything else that looks like one. */
+  const verified = async (token: string): Promise<LiveJwt | undefined> => {
+    let claims: LiveJwt;
+    try {
+      // RFC 8725 §3.1 and §3.11: one algorithm, ours, and one type; the token has no say in either.
+      const { payload } = await jwtVerify(
+        token,
+        jwtAlgorithm === 'HS256' ? async () => secret : (header, jws) => keys(header, jws),
+        { issuer, audience: issuer, typ: 'at+jwt', algorithms: [jwtAlgorithm] },
+      );
+      claims = Claims.parse(payload);
+    } catch {
+      return undefined;
+    }
+    const [lives, revoked] = await Promise.all([
+      liveGrant(claims.grant_id, claims.sub, claims.client_id),
+      denied(claims.jti),
+    ]);
+    return lives && !revoked ? claims : undefined;
+  };
+
+  const bearerOf = async (token: string): Promise<(Omit<Bearer, 'user'> & { sub: string }) | undefined> => {
+    if (isJwt(token)) {
+      const claims = await verified(token);
+      return (
+        claims && {
+          sub: claims.sub,
+          clientId: claims.client_id,
+          grantId: claims.grant_id,
+          scopes: new Set(claims.scope.split(' ').filter(Boolean)),
+        }
+      );
+    }
+    const found = await provider.AccessToken.find(token);
+    // A token bound to a key, or for another audience, is not for us to take as a plain bearer token.
+    if (!found?.isValid || !found.accountId || !found.grantId || !found.clientId) return undefined;
+    if (found.isSenderConstrained() || found.aud) return undefined;
+    const { accountId: sub, clientId, grantId, scopes } = found;
+    return (await liveGrant(grantId, sub, clientId)) ? { sub, clientId, grantId, scopes } : undefined;
+  };
+
+  return {
+    /** A fresh grant of the platform's own apps, and its first pair of tokens. */
+    async issue(user: User): Promise<TokenPair> {
+      const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
+      grant.addResourceScope(issuer, FIRST_PARTY_SCOPE);
+      await outlive(grant);
+      const grantId = grant.jti;
+      return pair({
+        accountId: user.id,
+        grantId,
+        scope: FIRST_PARTY_SCOPE,
+        authTime: Math.floor(Date.now() / 1000),
+        rotations: 0,
+      });
+    },
+
+    /**
+     * Exchanges a first-party refresh token for a new pair; the old token is spent.
+     * A spent token presented again ends its family: two parties hold it, one a thief.
+     *
+     * @throws {DomainError} `invalid_refresh_token` when unknown, expired, spent, of another client, or the user is banned.
+     * @see [RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700.html#section-4.14.2)
+     */
+    async refresh(value: string): Promise<TokenPair> {
+      const refused = new DomainError('invalid_refresh_token', 'Could not validate credentials');
+      const token = await provider.RefreshToken.find(value);
+      if (!token || token.clientId !== FIRST_PARTY_CLIENT_ID || !token.accountId || !token.grantId) throw refused;
+      const { accountId, grantId, scope = '', rotations = 0, iiat } = token;
+      if (token.consumed) {
+        await end(grantId);
+        throw refused;
+      }
+      const grant = await liveGrant(grantId, accountId, FIRST_PARTY_CLIENT_ID);
+      if (!grant || !(await accounts.find(accountId))) throw refused;
+      try {
+        await token.consume();
+      } catch (error) {
+        if (error instanceof errors.InvalidGrant) throw refused;
+        throw error;
+      }
+      await outlive(grant);
+      return pair({ accountId, grantId, scope, authTime: token.authTime ?? 0, rotations: rotations + 1, iiat });
+    },
+
+    /** Ends a grant with all its tokens. */
+    end,
+
+    /**
+     * Who an access token stands for: a first-party JWT, or an opaque token of the engine's.
+     *
+     * @returns undefined for anything that is not live: forged, expired, revoked, of a user who is gone or banned.
+     */
+    async authenticate(token: string): Promise<Bearer | undefined> {
+      const claimed = await bearerOf(token);
+      if (!claimed) return undefined;
+      const { sub, ...bearer } = claimed;
+      const user = await accounts.find(sub);
+      return user && { ...bearer, user };
+    },
+
+    /** As RFC 7662 asks: the claims of a first-party JWT that is live, its user included. */
+    async introspect(token: string): Promise<LiveJwt | undefined> {
+      const claims = await verified(token);
+      return claims && (await accounts.find(claims.sub)) ? claims : undefined;
+    },
+
+    /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */
+    async deny({ jti, exp }: LiveJwt): Promise<void> {
+      await artifacts.upsert(DENIED, sha256(jti), { payload: '', expiresAt: exp });
+    },
+  };
+};
+
+/** The model under which the identifiers of revoked JWTs are kept, until they expire by themselves. */
+const DENIED = 'DeniedJwt';
+
+/** Whether this has the form of a JWT; opaque tokens have no dots. */
+export const isJwt = (token: string): boolean => {
+  try {
+    return decodeProtectedHeader(token) !== undefined;
+  } catch {
+    return false;
+  }
+};

@@ -1,0 +1,37 @@
+import type { Middleware } from 'koa';
+import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { FirstPartyTokens } from './first-party-tokens.ts';
+
+/**
+ * Introspection and revocation of first-party JWTs. The engine authenticates the client and then refuses any JWT as
+ * `unsupported_token_type`: that refusal is where this begins.
+ *
+ * @see [RFC 7662 §2.2](https://www.rfc-editor.org/rfc/rfc7662.html#section-2.2)
+ * @see [RFC 7009 §2.1](https://www.rfc-editor.org/rfc/rfc7009.html#section-2.1)
+ */
+export const jwtAtTokenEndpoints =
+  (tokens: FirstPartyTokens): Middleware =>
+  async (context, next) => {
+    await next();
+    const ctx = context as unknown as KoaContextWithOIDC;
+    const refused = (ctx.body as { error?: unknown } | undefined)?.error === 'unsupported_token_type';
+    const { client, params, provider, route } = refused ? ctx.oidc : {};
+    if (!client) return;
+    const claims = await tokens.introspect(String(params?.token));
+    // A client without credentials may only ask about its own tokens.
+    const own = claims?.client_id === client.clientId;
+
+    ctx.status = 200;
+    if (route === 'revocation') {
+      // Somebody else's token stays as it is, and nothing is said about it.
+      if (claims && own) await tokens.deny(claims);
+      ctx.body = '';
+      return;
+    }
+    if (!claims || (client.clientAuthMethod === 'none' && !own)) {
+      ctx.body = { active: false };
+      return;
+    }
+    const { grant_id: _, ...told } = claims;
+    ctx.body = { active: true, ...told, iss: provider?.issuer, token_type: 'Bearer' };
+  };

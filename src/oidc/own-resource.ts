@@ -1,0 +1,32 @@
+import { createSecretKey } from 'node:crypto';
+import type { ResourceServer } from 'oidc-provider';
+
+/** The built-in client of the platform's own apps: POST /auth/login signs in under it, and /login in a browser. */
+export const FIRST_PARTY_CLIENT_ID = 'user-auth';
+
+/** What signs and checks first-party access tokens. */
+export type JwtSettings = {
+  issuer: string;
+  jwtAlgorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
+  jwtSecretKey: string;
+  accessTokenTtlSeconds: number;
+  refreshTokenTtlSeconds: number;
+};
+
+/** Scopes of the platform's own apps. */
+export const FIRST_PARTY_SCOPE = 'read:profile write:profile';
+
+/** The resource server that first-party tokens are for, as oidc-provider wants it: ourselves. */
+export const ownResourceServer = ({ issuer, jwtAlgorithm, jwtSecretKey, accessTokenTtlSeconds }: JwtSettings) =>
+  ({
+    audience: issuer,
+    scope: FIRST_PARTY_SCOPE,
+    accessTokenFormat: 'jwt' as const,
+    accessTokenTTL: accessTokenTtlSeconds,
+    jwt: {
+      sign:
+        jwtAlgorithm === 'HS256'
+          ? { alg: jwtAlgorithm, key: createSecretKey(Buffer.from(jwtSecretKey)) }
+          : { alg: jwtAlgorithm },
+    },
+  }) satisfies ResourceServer;
