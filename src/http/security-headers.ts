@@ -44,8 +44,9 @@ export const allowFormTarget = (ctx: Context, uri: string | undefined): void => 
   if (uri === undefined || !URL.canParse(uri)) return;
   const { protocol, hostname, origin } = new URL(uri);
   const targets = ['https:'];
-  // An IPv6 literal cannot be written as a CSP host source.
-  if (protocol === 'http:') targets.push(hostname === '[::1]' ? 'http:' : origin);
+  // Not every host can be written as a CSP host source: an IPv6 literal cannot, and the URL parser lets through
+  // characters (; , *) that mean something else in a policy.
+  if (protocol === 'http:') targets.push(/^[a-z0-9.-]+$/.test(hostname) ? origin : 'http:');
   else if (protocol !== 'https:') targets.push(protocol);
   if (LOOPBACK.has(hostname)) targets.push('http://localhost:*', 'http://127.0.0.1:*');
   ctx.set('Content-Security-Policy', policy(targets));

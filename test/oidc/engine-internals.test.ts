@@ -7,7 +7,9 @@ const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 
 const listening = async (client: Record<string, unknown>) => {
   const provider = new Provider('http://localhost', {
-    clients: [{ client_id: 'app', redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...client }],
+    clients: [
+      { client_id: 'app', redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...client },
+    ],
     features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
     ttl: { ClientCredentials: 60 },
   });
