@@ -1,8 +1,9 @@
 // Brings the database up to date: npm run migrate
-import { script, withStores } from './with-app.ts';
+import { argumentsOf, script, withStores } from './with-app.ts';
 
-await script(() =>
-  withStores({ migrations: 'apply', redisUrl: undefined }, async ({ appliedMigrations }) => ({
+await script(async () => {
+  argumentsOf({}, 'no arguments');
+  return withStores({ migrations: 'apply', redisUrl: undefined }, async ({ appliedMigrations }) => ({
     applied: appliedMigrations,
-  })),
-);
+  }));
+});

@@ -210,6 +210,8 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
   if (Number(given.WEB_CONCURRENCY) > 1 && !given.DATABASE_URL) {
     problems.push('WEB_CONCURRENCY above 1 needs DATABASE_URL: the embedded database serves one process');
   }
+  if (given.PORT === '0' && !given.ISSUER)
+    problems.push('PORT 0 takes any free port, so ISSUER must say which URL leads to it');
   const pair = ['OAUTH_CLIENT_ID', 'OAUTH_CLIENT_SECRET'] as const;
   const present = [...pair, 'OAUTH_REDIRECT_URIS' as const].filter((name) => given[name]);
   const absent = pair.filter((name) => !given[name]);

@@ -46,8 +46,9 @@ export const ensureDemo = async (
     try {
       known = await accounts.create({ email, password, username: 'demo', emailVerified: true });
     } catch (error) {
-      // The demo user is there, with a password somebody chose since.
       if (!(error instanceof DomainError && error.code.endsWith('_taken'))) throw error;
+      // Another worker was faster; or the user is there, with a password somebody chose since.
+      known = await accounts.authenticate(email, password);
     }
   const ours = taken !== DEMO_CLIENT_ID;
   if (ours)

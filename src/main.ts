@@ -1,7 +1,5 @@
 // env → config → stores → app → listen; on SIGTERM and SIGINT the same in reverse.
 import cluster from 'node:cluster';
-import { createServer as createHttpServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type Logger, pino } from 'pino';
 import pretty from 'pino-pretty';
 import packageJson from '../package.json' with { type: 'json' };
@@ -9,6 +7,7 @@ import { createApp } from './app.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { type Demo, ensureDemo } from './demo.ts';
 import { installationSecrets } from './installation.ts';
+import { listen } from './listen.ts';
 import { SigningKeysError } from './oidc/keys.ts';
 import { startUpCard } from './start-up-card.ts';
 import { DataDirError } from './storage/data-dir.ts';
@@ -39,7 +38,7 @@ const sweepAll = async (artifacts: Stores['artifacts']): Promise<void> => {
 
 const openLog = ({ logLevel, production }: Config) =>
   production
-    ? pino({ level: logLevel })
+    ? pino({ level: logLevel }, pino.destination({ dest: 1, sync: true }))
     : pino(
         { level: logLevel },
         pretty({
@@ -73,32 +72,26 @@ const serve = async (config: Config, log: Logger) => {
   let demo: Demo | undefined;
   if (!config.production) demo = await ensureDemo(config.dataDir, accounts, clients, bootstrapClient?.clientId);
 
-  const server = createHttpServer(app.callback());
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(config.port, config.host, resolve);
-  });
-  const { port } = server.address() as AddressInfo;
+  const listener = await listen(app.callback(), config.port, config.host);
 
   const sweep = setInterval(() => {
     sweepAll(stores.artifacts).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
   }, SWEEP_MS);
 
-  let closing = false;
   const close = async (signal: string) => {
-    if (closing) return;
-    closing = true;
     log.info({ signal }, 'closing: finishing the requests under way');
     clearInterval(sweep);
-    const cut = setTimeout(() => server.closeAllConnections(), GRACE_MS);
-    await new Promise((resolve) => server.close(resolve));
-    clearTimeout(cut);
+    await listener.close(GRACE_MS);
     await stores.close();
     log.info('closed');
   };
+  // Ctrl-C under npm comes twice: from the terminal and from npm. The second one changes nothing.
+  let closing: Promise<void> | undefined;
   for (const signal of ['SIGTERM', 'SIGINT'] as const)
     process.on(signal, () => {
-      close(signal).then(
+      if (closing) return;
+      closing = close(signal);
+      closing.then(
         () => process.exit(0),
         (error) => {
           log.error({ err: error }, 'closing failed');
@@ -107,9 +100,9 @@ const serve = async (config: Config, log: Logger) => {
       );
     });
 
-  if (config.production) log.info({ issuer: config.issuer, port, stores: stores.description }, 'ready');
+  if (config.production) log.info({ issuer: config.issuer, port: listener.port, stores: stores.description }, 'ready');
   else if (cluster.isPrimary || cluster.worker?.id === 1)
-    process.stdout.write(startUpCard(config, port, stores.description, demo));
+    process.stdout.write(startUpCard(config, listener.port, stores.description, demo));
 };
 
 try {
@@ -124,7 +117,11 @@ try {
     (kind) => error instanceof kind,
   );
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';
+  const unlistenable =
+    error instanceof Error && 'syscall' in error && ['listen', 'getaddrinfo'].includes(String(error.syscall));
   if (inUse) process.stderr.write(`The port is in use already: set PORT to another one, or stop what listens there.\n`);
+  else if (unlistenable)
+    process.stderr.write(`Cannot listen (${(error as NodeJS.ErrnoException).code}): check HOST and PORT.\n`);
   else process.stderr.write(`${error instanceof Error ? (known ? error.message : error.stack) : String(error)}\n`);
   process.exit(1);
 }

@@ -21,7 +21,7 @@ export const superviseWorkers = (count: number, log: Logger): void => {
         for (const other of Object.values(cluster.workers ?? {})) other?.kill('SIGTERM');
         return;
       }
-      log.error({ pid: worker.process.pid, code }, 'worker died; starting another');
+      log.error({ worker: worker.process.pid, code }, 'worker died; starting another');
       fork();
     });
   };

@@ -9,7 +9,7 @@ const policy = (formTargets: readonly string[]): string =>
     "default-src 'none'",
     "style-src 'self'",
     "img-src 'self' https: http://localhost:*",
-    "script-src 'none'",
+    'script-src',
     `form-action ${["'self'", ...formTargets].join(' ')}`,
     "base-uri 'none'",
     "frame-ancestors 'none'",

@@ -8,8 +8,8 @@ import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
 export type RequestedClient = Record<string, unknown> & { client_id?: unknown; client_secret?: unknown };
 
-/** The methods that need a secret; everything else proves itself otherwise, or not at all. */
-const SECRET_METHODS: readonly unknown[] = ['client_secret_basic', 'client_secret_post'];
+/** The methods that need no secret. One that the engine does not know counts as needing it, so that the engine names what is wrong. */
+const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none'];
 
 /** A secret somebody chose: it must at least not be guessed at the token endpoint. */
 const MIN_SECRET_LENGTH = 16;
@@ -33,7 +33,7 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
     if (rest.token_endpoint_auth_method === 'none' && [rest.grant_types].flat().includes('client_credentials'))
       throw new DomainError('invalid_client_metadata', 'grant_types: client_credentials needs client authentication');
     const metadata: ClientMetadata = { ...rest, client_id: clientId };
-    const usesSecret = SECRET_METHODS.includes(metadata.token_endpoint_auth_method ?? 'client_secret_basic');
+    const usesSecret = !SECRETLESS.includes(metadata.token_endpoint_auth_method);
     if (askedSecret !== undefined && (!usesSecret || typeof askedSecret !== 'string'))
       throw new DomainError('invalid_client_metadata', 'client_secret does not fit token_endpoint_auth_method');
     if (typeof askedSecret === 'string' && askedSecret.length < MIN_SECRET_LENGTH)

@@ -21,8 +21,13 @@ export const NO_STORES = 'no PostgreSQL and Redis: set TEST_DATABASE_URL and TES
 /** A first start on a busy machine takes this long at the very most. */
 const READY_MS = 90_000;
 
+// Dozens of processes compile the same files: kept, that takes half the time.
+const COMPILE_CACHE = join(tmpdir(), `ua-test-compile-cache-${process.getuid?.() ?? ''}`);
+
 const children = new Set<ChildProcess>();
 const directories = new Set<string>();
+// AVA ends tests that take too long by a signal, on which 'exit' would not come.
+process.once('SIGTERM', () => process.exit(1));
 process.once('exit', () => {
   killAll();
   for (const directory of directories) rmSync(directory, { recursive: true, force: true });
@@ -54,7 +59,7 @@ export const freePort = async (): Promise<number> => {
 const start = (path: string, args: string[], env: Environment) => {
   const child = spawn(process.execPath, [fileURLToPath(new URL(`../../${path}`, import.meta.url)), ...args], {
     cwd: temporaryDir(),
-    env: { PATH: process.env.PATH, ...env },
+    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   children.add(child);
@@ -88,17 +93,60 @@ export type Service = {
   origin: string;
   port: number;
   dataDir: string;
+} & Running;
+
+export type Running = {
   pid: number;
   /** What it has written so far, on both streams. */
   output(): string;
   /** Waits until it has written this. */
   wrote(pattern: RegExp): Promise<void>;
+  /** Leaves what it writes from now on to nobody, as a log collector that has died does. */
+  stopReading(): void;
   ended: Promise<Ended>;
   signal(signal: NodeJS.Signals): void;
   /** As kill -9: no chance to put anything in order. */
   kill(): Promise<void>;
   /** As an operator does: SIGTERM. */
   stop(): Promise<Ended>;
+};
+
+const startUntil = async (path: string, env: Environment, ready: RegExp): Promise<Running> => {
+  const { child, output, ended } = start(path, [], env);
+  child.stdin.end();
+  let over = false;
+  ended.then(() => {
+    over = true;
+  });
+  const text = () => output.stdout + output.stderr;
+  const wrote = async (pattern: RegExp): Promise<void> => {
+    for (const deadline = Date.now() + READY_MS; !pattern.test(text()); await sleep(10))
+      if (over || Date.now() > deadline) throw new Error(`it did not write ${pattern}, but:\n${text()}`);
+  };
+  const kill = async () => {
+    child.kill('SIGKILL');
+    await ended;
+  };
+  await wrote(ready).catch(async (error: Error) => {
+    await kill();
+    throw error;
+  });
+  return {
+    pid: child.pid ?? 0,
+    output: text,
+    wrote,
+    stopReading() {
+      child.stdout.destroy();
+      child.stderr.destroy();
+    },
+    ended,
+    signal: (signal) => void child.kill(signal),
+    kill,
+    stop() {
+      child.kill('SIGTERM');
+      return ended;
+    },
+  };
 };
 
 /**
@@ -110,42 +158,13 @@ export type Service = {
 export const startService = async (env: Environment = {}): Promise<Service> => {
   const port = env.PORT ? Number(env.PORT) : await freePort();
   const dataDir = env.DATA_DIR ?? join(temporaryDir(), 'data');
-  const { child, output, ended } = start('src/main.ts', [], { DATA_DIR: dataDir, PORT: String(port), ...env });
-  child.stdin.end();
-  const text = () => output.stdout + output.stderr;
-
-  const wrote = async (pattern: RegExp): Promise<void> => {
-    let over = false;
-    ended.then(() => {
-      over = true;
-    });
-    for (const deadline = Date.now() + READY_MS; !pattern.test(text()); await sleep(10))
-      if (over || Date.now() > deadline) throw new Error(`it did not write ${pattern}, but:\n${text()}`);
-  };
-  const service: Service = {
-    origin: `http://localhost:${port}`,
-    port,
-    dataDir,
-    pid: child.pid ?? 0,
-    output: text,
-    wrote,
-    ended,
-    signal: (signal) => void child.kill(signal),
-    async kill() {
-      child.kill('SIGKILL');
-      await ended;
-    },
-    stop() {
-      child.kill('SIGTERM');
-      return ended;
-    },
-  };
-  await wrote(/User Auth is ready|"msg":"ready"/).catch(async (error: Error) => {
-    await service.kill();
-    throw error;
-  });
-  return service;
+  const settings = { ...env, DATA_DIR: dataDir, PORT: String(port) };
+  const running = await startUntil('src/main.ts', settings, /User Auth is ready|"msg":"ready"/);
+  return { origin: `http://localhost:${port}`, port, dataDir, ...running };
 };
+
+/** Starts scripts/demo-rp.ts, which listens where src/demo.ts says. */
+export const startDemo = (env: Environment): Promise<Running> => startUntil('scripts/demo-rp.ts', env, /Demo app: /);
 
 /** What a start-up card says, by the name of the line. */
 export const cardOf = (output: string): Record<string, string> =>
