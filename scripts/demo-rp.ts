@@ -11,7 +11,7 @@ type Visit = {
   state?: string;
   nonce?: string;
   tokens?: Tokens;
-  userinfo?: unknown;
+  userinfo?: oidc.UserInfoResponse;
   notice?: string;
 };
 
@@ -42,6 +42,10 @@ const visitOf = (req: IncomingMessage, res: ServerResponse): Visit => {
 
 const escapeHtml = (text: string): string => text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 
+/** What a person is called: as good as the claims allow. */
+const nameOf = (claims: oidc.UserInfoResponse | undefined): string =>
+  String(claims?.name ?? claims?.preferred_username ?? claims?.email ?? claims?.sub);
+
 const page = ({ tokens, userinfo, notice }: Visit): string => `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark"><title>Demo app</title>
@@ -51,7 +55,7 @@ button{font:inherit;padding:.5rem 1rem;min-height:44px;margin:0 .5rem .5rem 0}fo
 <h1>Demo app</h1>${notice ? `<p role="status">${escapeHtml(notice)}</p>` : ''}
 ${
   tokens
-    ? `<p>You are signed in as <strong id="sub">${escapeHtml(String(tokens.claims()?.name ?? tokens.claims()?.sub))}</strong>.</p>
+    ? `<p>You are signed in as <strong id="sub">${escapeHtml(nameOf(userinfo))}</strong>.</p>
 <form method="post" action="/refresh"><button id="refresh">Refresh the tokens</button></form>
 <form method="post" action="/logout"><button id="logout">Sign out</button></form>
 <h2>Claims of the ID token</h2><pre id="claims">${escapeHtml(JSON.stringify(tokens.claims(), null, 2))}</pre>
