@@ -65,7 +65,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const signIn = createSignIn(accounts, stores.rateLimits, secrets);
   const apiKeys = createApiKeys(stores.apiKeys);
-  const tokens = createFirstPartyTokens(provider, stores.artifacts, accounts, publicKeys(keys), settings);
+  const tokens = createFirstPartyTokens(provider, stores.artifacts, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
 

@@ -23,6 +23,8 @@ export type Config = {
   jwtAlgorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
   accessTokenTtlSeconds: number;
   refreshTokenTtlSeconds: number;
+  /** How long a spent refresh token is taken for the retry of a request whose answer was lost. */
+  refreshRetrySeconds: number;
   sessionTtlSeconds: number;
   /** How many proxies in front are believed about the client's address and scheme. */
   trustProxy: number;
@@ -113,6 +115,7 @@ const fields = {
   JWT_ALGORITHM: oneOf('HS256', 'RS256', 'ES256', 'EdDSA').default('HS256'),
   ACCESS_TOKEN_EXPIRE_MINUTES: whole(1, 43_200, 'minutes').default(30),
   REFRESH_TOKEN_EXPIRE_DAYS: whole(1, 365, 'days').default(7),
+  REFRESH_RETRY_SECONDS: whole(0, 600, 'seconds').default(60),
   SESSION_EXPIRE_SECONDS: whole(1, 31_536_000, 'seconds').default(3600),
   PASSWORD_MIN_LENGTH: whole(6, 64, 'characters').optional(),
   OAUTH_CLIENT_ID: visible,
@@ -163,6 +166,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     jwtAlgorithm: values.JWT_ALGORITHM,
     accessTokenTtlSeconds: values.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
     refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,
+    refreshRetrySeconds: values.REFRESH_RETRY_SECONDS,
     sessionTtlSeconds: values.SESSION_EXPIRE_SECONDS,
     trustProxy: values.TRUST_PROXY,
     bootstrapClient:

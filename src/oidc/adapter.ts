@@ -2,6 +2,7 @@ import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from '
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
 import type { ClientMetadata, Clients } from '../storage/clients.ts';
+import { successorOf } from './engine-internals.ts';
 
 /** How long a process may go on with a client it has read, in milliseconds: a change is seen everywhere within this. */
 const CLIENT_CACHE_MS = 1_000;
@@ -43,7 +44,7 @@ const clientAdapter = (clients: Clients): Adapter => {
   };
 };
 
-const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets): Adapter => {
+const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, retrySeconds: number): Adapter => {
   const context = `oauth_tokens:${model}`;
 
   // The identifier is sealed along with the payload: a row given another row's content does not open.
@@ -61,7 +62,23 @@ const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets):
     return record.consumedAt === undefined ? payload : { ...payload, consumed: record.consumedAt };
   };
 
-  const find = async (id: string) => open(await artifacts.find(model, sha256(id)), id);
+  /**
+   * Whether presenting this spent refresh token is the retry of a request whose answer was lost: shortly after, and with
+   * its successor never used, since using it proves that it was received. Anything later is reuse (RFC 9700 §4.14.2).
+   */
+  const isRetry = async (id: string, { consumedAt }: ArtifactRecord): Promise<boolean> => {
+    if (model !== 'RefreshToken' || consumedAt === undefined) return false;
+    if (Date.now() / 1000 >= consumedAt + retrySeconds) return false;
+    const successor = await artifacts.find(model, sha256(successorOf(secrets, id)));
+    // None yet: the process ended between the two writes, or is between them now.
+    return successor?.consumedAt === undefined;
+  };
+
+  const find = async (id: string) => {
+    const record = await artifacts.find(model, sha256(id));
+    if (record && (await isRetry(id, record))) return open({ payload: record.payload }, id);
+    return open(record, id);
+  };
 
   return {
     async upsert(id, payload, expiresIn) {
@@ -81,6 +98,8 @@ const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets):
 
     async consume(id) {
       if (await artifacts.consume(model, sha256(id))) return;
+      const record = model === 'RefreshToken' ? await artifacts.find(model, sha256(id)) : undefined;
+      if (record && (await isRetry(id, record))) return;
       if (model === 'PushedAuthorizationRequest') throw new errors.InvalidRequestUri('request_uri was already used');
       if (model === 'AuthorizationCode') {
         // RFC 6749 §4.1.2: a code used twice ends what its first use got. The engine sees to that when it finds the
@@ -101,7 +120,8 @@ const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets):
 };
 
 /** What oidc-provider persists, hashed and sealed, in the stores given. */
+/** @param retrySeconds How long after its use a refresh token gives its successor again. */
 export const createAdapterFactory =
-  (artifacts: Artifacts, clients: Clients, secrets: Secrets): AdapterFactory =>
+  (artifacts: Artifacts, clients: Clients, secrets: Secrets, retrySeconds: number): AdapterFactory =>
   (model) =>
-    model === 'Client' ? clientAdapter(clients) : artifactAdapter(model, artifacts, secrets);
+    model === 'Client' ? clientAdapter(clients) : artifactAdapter(model, artifacts, secrets, retrySeconds);

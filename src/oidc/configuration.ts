@@ -17,6 +17,7 @@ export type EnginePages = {
 
 export type EngineSettings = JwtSettings & {
   sessionTtlSeconds: number;
+  refreshRetrySeconds: number;
 };
 
 const DAY = 86_400;

@@ -1,6 +1,6 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
-import type { Provider } from 'oidc-provider';
+import { Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 
 /** What `compareClientSecret` is called on: the engine's client, whose clientSecret is the stored hash. */
@@ -9,6 +9,28 @@ type ClientWithSecret = { clientId: string; clientSecret?: string };
 /** The hash a client secret is stored as. */
 export const clientSecretHash = (secrets: Secrets, clientId: string, secret: string): string =>
   secrets.keyedHash(`client-secret:${clientId}`, secret);
+
+/**
+ * The identifier of the refresh token that follows `predecessor`: a function of it, under a key that is in no store. So a
+ * refresh that is tried again, at once, later, or by another process, gives the same successor, with no lock and no memory.
+ */
+export const successorOf = (secrets: Secrets, predecessor: string): string =>
+  secrets.keyedHash('refresh-successor', predecessor);
+
+/**
+ * Gives a refresh token that takes another's place its identifier by `successorOf`.
+ * Relies on: the engine sets `entities.RotatedRefreshToken` before it saves the successor, and asks `generateTokenId`
+ * for the identifier of a token that has none.
+ */
+export const deriveSuccessors = (provider: Provider, secrets: Secrets): void => {
+  const { generateTokenId } = provider.RefreshToken.prototype as unknown as { generateTokenId(): string };
+  Object.assign(provider.RefreshToken.prototype, {
+    generateTokenId(this: unknown): string {
+      const rotated = Provider.ctx?.oidc?.entities.RotatedRefreshToken;
+      return rotated ? successorOf(secrets, rotated.jti) : generateTokenId.call(this);
+    },
+  });
+};
 
 /**
  * Lets the engine compare a presented client secret with a hash.

@@ -4,8 +4,9 @@ import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { Accounts, User } from '../domain/accounts.ts';
 import { DomainError } from '../domain/errors.ts';
-import { sha256 } from '../domain/secrets.ts';
+import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
+import { successorOf } from './engine-internals.ts';
 import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
@@ -34,6 +35,7 @@ export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
 export const createFirstPartyTokens = (
   provider: Provider,
   artifacts: Artifacts,
+  secrets: Secrets,
   accounts: Accounts,
   jwks: JSONWebKeySet,
   settings: JwtSettings,
@@ -55,6 +57,8 @@ export const createFirstPartyTokens = (
     scope: string;
     authTime: number;
     rotations: number;
+    /** The refresh token's identifier; a random one when absent. */
+    jti?: string;
     iiat?: number;
   };
 
@@ -151,7 +155,8 @@ export const createFirstPartyTokens = (
 
     /**
      * Exchanges a first-party refresh token for a new pair; the old token is spent.
-     * A spent token presented again ends its family: two parties hold it, one a thief.
+     * A spent token presented again gives the same successor for a short while, in which the answer may have been lost; past
+     * that, or once the successor was used, it ends its family: two parties hold it, one a thief.
      *
      * @throws {DomainError} `invalid_refresh_token` when unknown, expired, spent, of another client, or the user is banned.
      * @see [RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700.html#section-4.14.2)
@@ -174,7 +179,15 @@ export const createFirstPartyTokens = (
         throw error;
       }
       await outlive(grant);
-      return pair({ accountId, grantId, scope, authTime: token.authTime ?? 0, rotations: rotations + 1, iiat });
+      return pair({
+        accountId,
+        grantId,
+        scope,
+        authTime: token.authTime ?? 0,
+        rotations: rotations + 1,
+        iiat,
+        jti: successorOf(secrets, token.jti),
+      });
     },
 
     /** Ends a grant with all its tokens. */

@@ -6,7 +6,7 @@ import type { Secrets } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
-import { compareHashedClientSecrets } from './engine-internals.ts';
+import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
 
@@ -21,9 +21,10 @@ export const createProvider = async (
 ): Promise<Provider> => {
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, pages),
-    adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets),
+    adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets);
+  deriveSuccessors(provider, secrets);
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
     const uri = ctx.oidc?.params?.redirect_uri;

@@ -46,6 +46,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       accessTokenTtlSeconds: 1800,
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
+      refreshRetrySeconds: 60,
       version: 'test',
       ...overrides,
     },

@@ -112,14 +112,27 @@ test('a username signs in as well as an email address', async (t) => {
   t.is((await rest.post('/auth/login', { email: 'named', password: 'secret1' })).status, 200);
 });
 
-test('a refresh gives a new pair; the spent token, presented again, ends the family', async (t) => {
+test('a refresh gives a new pair; tried again, the same refresh token, until that is used', async (t) => {
   const { refresh } = await signedIn();
   const second = await rest.post('/auth/refresh', { refresh_token: refresh });
   t.is(second.status, 200);
   t.is((await rest.get('/users/me', bearer(second.body.access_token))).status, 200);
+  const retried = await rest.post('/auth/refresh', { refresh_token: refresh });
+  t.is(retried.body.refresh_token, second.body.refresh_token);
+  t.is((await rest.post('/auth/refresh', { refresh_token: second.body.refresh_token })).status, 200);
+  // Now the first one can only be a thief's, or the rightful holder's after a thief: both are signed out.
   t.is((await rest.post('/auth/refresh', { refresh_token: refresh })).status, 401);
   t.is((await rest.get('/users/me', bearer(second.body.access_token))).status, 401);
   t.is((await rest.post('/auth/refresh', { refresh_token: second.body.refresh_token })).status, 401);
+});
+
+test('fifty refreshes at once all succeed, with one successor', async (t) => {
+  const { refresh } = await signedIn();
+  const all = await Promise.all(
+    Array.from({ length: 50 }, () => rest.post('/auth/refresh', { refresh_token: refresh })),
+  );
+  t.deepEqual(new Set(all.map(({ status }) => status)), new Set([200]));
+  t.is(new Set(all.map(({ body }) => body.refresh_token)).size, 1);
 });
 
 test('a first-party refresh token works at /oauth/token too, and gives the same kind of token', async (t) => {
