@@ -1,9 +1,10 @@
 // Configuration: environment in, one typed value out. The only reader of process.env in src and scripts.
 // Every problem is reported at once, and nothing said here ever contains a value: one of them may be a secret.
-import { readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
-import { parseEnv } from 'node:util';
 import { z } from 'zod';
+import { readDotEnv } from './config-dot-env.ts';
+import { misspellings } from './config-misspellings.ts';
+import { isGuessable } from './config-secret-strength.ts';
 
 export type Config = {
   production: boolean;
@@ -181,7 +182,10 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     logLevel: values.LOG_LEVEL,
     webConcurrency: values.WEB_CONCURRENCY,
   };
-  return { config, warnings: [...(production ? [] : weakSecrets(given)), ...misspellings(env)] };
+  return {
+    config,
+    warnings: [...(production ? [] : weakSecrets(given)), ...misspellings(env, [...variables, ...reserved])],
+  };
 }
 
 /**
@@ -238,96 +242,4 @@ function weakSecrets(given: Partial<Record<Variable, string>>): string[] {
       `${name} is too easy to guess for production: use a random value, such as \`openssl rand -base64 48\` prints`,
     ];
   });
-}
-
-const placeholder =
-  /change[-_ ]?(me|this|it)|replace[-_ ]?(me|this|with)|your[-_ ]?(\w+[-_ ])?(secret|key)|keyboard[-_ ]?cat|placeholder/i;
-const filler =
-  /secret|jwt|key|token|random|string|long|least|minimum|bytes?|bits?|characters?|chars?|production|development|change|please|must|should|very|super|default|example|sample|insecure|unsafe|password|admin|here|this|that|with|your|only|dev|test|local|qwerty|user|auth|[-_.\s]/gi;
-
-/** Whether someone who knows how secret settings get filled in might try this one. */
-function isGuessable(value: string): boolean {
-  const core = value.replace(filler, '');
-  const mostlyProse = placeholder.test(value) || core.length < value.length / 2;
-  const fewSymbols = new Set(core).size < 6;
-  const runs = [...core].filter((_, i) => Math.abs(core.charCodeAt(i) - core.charCodeAt(i - 1)) === 1);
-  const repeats = [...core].some((_, i) => i > 0 && i <= core.length / 2 && core.slice(i) === core.slice(0, -i));
-  return mostlyProse || fewSymbols || runs.length > core.length / 2 || repeats;
-}
-
-// One entry per match: blank or comment, or NAME=value whose value is quoted, or holds neither quotes in front nor a #.
-const dotEnvLine =
-  /[ \t]*(#.*|(export[ \t]+)?[a-z_]\w*[ \t]*=[ \t]*("[^"]*"|'[^']*'|`[^`]*`|([^\s"'`#]([^#\r\n]*[^#\s])?)?)([ \t]*|[ \t]+#.*))?\r?(\n|$)/iy;
-
-/** Node's parser passes over what it cannot read; a setting that is silently left out is worth a message. */
-function readDotEnv(path: string): { env: Environment; problems: string[] } {
-  let source: string;
-  try {
-    source = readFileSync(path, 'utf8').replace(/^\uFEFF/, '');
-  } catch (error) {
-    const code = error instanceof Error && 'code' in error ? error.code : 'unknown error';
-    return { env: {}, problems: code === 'ENOENT' ? [] : [`${path} cannot be read (${code})`] };
-  }
-  const problems: string[] = [];
-  // What cannot be read is left out of what is parsed, so that an open quote does not swallow the lines after it.
-  let readable = '';
-  for (let at = 0; at < source.length; at = dotEnvLine.lastIndex) {
-    dotEnvLine.lastIndex = at;
-    const [entry] = dotEnvLine.exec(source) ?? [];
-    if (entry !== undefined) {
-      readable += entry;
-      continue;
-    }
-    const line = source.slice(0, at).split('\n').length;
-    problems.push(
-      `${path} line ${line} is not NAME=value (quotes closed, and around a value that holds quotes or a #)`,
-    );
-    const end = source.indexOf('\n', at);
-    dotEnvLine.lastIndex = end < 0 ? source.length : end + 1;
-  }
-  return { env: parseEnv(readable), problems };
-}
-
-/** Variables set under a name that is nearly a known one. Cautious, for an environment is full of other programs' names. */
-function misspellings(env: Environment): string[] {
-  const known = [...variables, ...reserved];
-  return Object.keys(env).flatMap((name) => {
-    if (!env[name] || name.length < 4 || known.includes(name)) return [];
-    const meant = known.find((candidate) => resembles(name.toUpperCase(), candidate));
-    return meant ? [`${name} is not a known variable; did you mean ${meant}?`] : [];
-  });
-}
-
-function resembles(name: string, known: string): boolean {
-  // POST, HOSTS and PORTS are words of their own, so four letters must be the same four.
-  if (known.length === 4)
-    return name.length === 4 && name !== known && edits(name, known) === 1 && sorted(name) === sorted(known);
-  if (name.replaceAll('_', '') === known.replaceAll('_', '')) return true;
-  if (known.startsWith(name) && name.length >= known.length * 0.7) return true;
-  // Word by word, a short word bearing one edit: REDIS_SSL and GITLAB_CLIENT_ID are no misspellings.
-  const words = known.split('_');
-  const others = name.split('_');
-  if (words.length !== others.length) return false;
-  const distances = words.map((word, i) => edits(word, others[i] ?? ''));
-  const total = distances.reduce((sum, distance) => sum + distance, 0);
-  return (
-    total <= (known.length < 9 ? 1 : 2) && words.every((word, i) => (distances[i] ?? 0) <= (word.length < 7 ? 1 : 2))
-  );
-}
-
-const sorted = (word: string) => [...word].sort().join('');
-
-/** Damerau-Levenshtein distance (optimal string alignment): insertions, deletions, substitutions, neighbours swapped. */
-function edits(a: string, b: string): number {
-  const rows: number[][] = Array.from({ length: a.length + 1 }, (_, i) => [i]);
-  const at = (i: number, j: number) => rows[i]?.[j] ?? j;
-  for (let i = 1; i <= a.length; i++) {
-    for (let j = 1; j <= b.length; j++) {
-      const swapped =
-        i > 1 && j > 1 && a[i - 1] === b[j - 2] && a[i - 2] === b[j - 1] ? at(i - 2, j - 2) + 1 : Infinity;
-      const substituted = at(i - 1, j - 1) + (a[i - 1] === b[j - 1] ? 0 : 1);
-      rows[i]?.push(Math.min(at(i - 1, j) + 1, at(i, j - 1) + 1, substituted, swapped));
-    }
-  }
-  return at(a.length, b.length);
 }
