@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import * as oidc from 'openid-client';
 import { loadConfig } from '../src/config.ts';
 import { DEMO_CLIENT_ID, DEMO_RP, demoSecrets } from '../src/demo.ts';
+import { openDataDir } from '../src/storage/data-dir.ts';
 
 type Tokens = Awaited<ReturnType<typeof oidc.authorizationCodeGrant>>;
 type Visit = {
@@ -16,16 +17,19 @@ type Visit = {
 };
 
 const { config } = loadConfig();
-const { clientSecret } = await demoSecrets(config.dataDir);
+const stop = (message: string): never => {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
+};
+// First of all whether the service runs: it is what makes the secret that is read next.
+await fetch(`${config.issuer}/health`).catch(() => stop(`No answer from ${config.issuer}. Run npm start first.`));
+const { clientSecret } = await demoSecrets(await openDataDir(config.dataDir));
 const rp = await oidc
   .discovery(new URL(config.issuer), DEMO_CLIENT_ID, clientSecret, undefined, {
     // The demo's issuer is http on localhost; a real app never needs this.
     execute: [oidc.allowInsecureRequests],
   })
-  .catch((error: Error) => {
-    process.stderr.write(`No answer from ${config.issuer} (${error.message}). Run npm start first.\n`);
-    process.exit(1);
-  });
+  .catch((error: Error) => stop(`${config.issuer} is not an OpenID Connect issuer: ${error.message}`));
 
 const visits = new Map<string, Visit>();
 
@@ -134,6 +138,7 @@ const server = createServer(async (req, res) => {
   }
 });
 
+server.once('error', () => stop(`${DEMO_RP} cannot be listened on: is the demo running already?`));
 server.listen(Number(new URL(DEMO_RP).port), 'localhost', () => {
   process.stdout.write(`\n  Demo app: ${DEMO_RP}\n  Signs in with: ${config.issuer}\n\n`);
 });

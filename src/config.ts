@@ -119,7 +119,10 @@ const fields = {
   REFRESH_RETRY_SECONDS: whole(0, 600, 'seconds').default(60),
   SESSION_EXPIRE_SECONDS: whole(1, 31_536_000, 'seconds').default(3600),
   PASSWORD_MIN_LENGTH: whole(6, 64, 'characters').optional(),
-  OAUTH_CLIENT_ID: visible,
+  OAUTH_CLIENT_ID: text(
+    'must be 1 to 200 printable ASCII characters without spaces, and not user-auth, which is built in',
+    (value) => /^[\x21-\x7e]{1,200}$/.test(value) && value !== 'user-auth',
+  ).optional(),
   OAUTH_CLIENT_SECRET: visible,
   // RFC 6749 §3.1.2: absolute, no fragment
   OAUTH_REDIRECT_URIS: text('must be http(s) URLs without fragment, separated by spaces or commas', (value) =>
@@ -150,7 +153,8 @@ export function readConfig(env: Environment): { config: Config; warnings: string
   const singly = (parsed.error?.issues ?? []).map(({ path, message }) => `${String(path[0])} ${message}`);
   // The rules between variables look at what was given, so that they are reported beside those of single ones.
   const problems = [...singly, ...problemsBetween(given)];
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems);
+  if (!parsed.success || problems.length > 0)
+    throw new ConfigError([...problems, ...misspellings(env, [...variables, ...reserved])]);
 
   const values = parsed.data;
   const production = values.NODE_ENV === 'production';

@@ -6,6 +6,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { createApp } from './app.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { type Demo, ensureDemo } from './demo.ts';
+import { DomainError } from './domain/errors.ts';
 import { installationSecrets } from './installation.ts';
 import { listen } from './listen.ts';
 import { SigningKeysError } from './oidc/keys.ts';
@@ -72,7 +73,10 @@ const serve = async (config: Config, log: Logger) => {
   let demo: Demo | undefined;
   if (!config.production) demo = await ensureDemo(config.dataDir, accounts, clients, bootstrapClient?.clientId);
 
-  const listener = await listen(app.callback(), config.port, config.host);
+  const listener = await listen(app.callback(), config.port, config.host).catch(async (error: unknown) => {
+    await stores.close();
+    throw error;
+  });
 
   const sweep = setInterval(() => {
     sweepAll(stores.artifacts).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
@@ -113,7 +117,7 @@ try {
   else await serve(config, log);
 } catch (error) {
   // What an operator can mend is said in a line; anything else is a bug, and shows where.
-  const known = [ConfigError, StoreError, DataDirError, MigrationError, SigningKeysError].some(
+  const known = [ConfigError, StoreError, DataDirError, MigrationError, SigningKeysError, DomainError].some(
     (kind) => error instanceof kind,
   );
   const inUse = error instanceof Error && 'code' in error && error.code === 'EADDRINUSE';

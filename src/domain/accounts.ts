@@ -64,9 +64,12 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
     const user = await users.findByLogin(keyOf(login));
     const matches = await passwords.verify(user?.passwordHash, password);
     if (!user || !matches || user.bannedAt) return undefined;
-    if (user.passwordHash && passwords.needsRehash(user.passwordHash))
+    if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
+      const passwordHash = await passwords.hash(password).catch(() => undefined);
       // The hash seen is part of the condition: a password changed in the meantime stays.
-      await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password).catch(() => null));
+      if (passwordHash && (await users.replacePasswordHash(user.id, user.passwordHash, passwordHash)))
+        return { ...user, passwordHash };
+    }
     return user;
   },
 
@@ -74,7 +77,8 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `invalid_email`, `invalid_username`, `email_taken`, `username_taken`, and the password's.
    */
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
-    if (!EMAIL.test(email.trim())) throw new DomainError('invalid_email', 'the email address is not valid');
+    if (!EMAIL.test(email.trim()) || !email.isWellFormed())
+      throw new DomainError('invalid_email', 'the email address is not valid');
     if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({
@@ -131,10 +135,11 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   /**
    * Replaces the password of somebody who has just shown the old one, and ends everything they are signed in with.
    *
-   * @throws {DomainError} the password's.
+   * @throws {DomainError} the password's; `invalid_credentials` when somebody else changed it meanwhile.
    */
   async changePassword(user: User, password: string): Promise<void> {
-    await users.replacePasswordHash(user.id, user.passwordHash ?? '', await passwords.hash(password));
+    if (!(await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password))))
+      throw new DomainError('invalid_credentials', 'The password was changed in the meantime');
     await artifacts.destroyByAccount(user.id);
   },
 

@@ -8,6 +8,8 @@ import { sha256 } from './secrets.ts';
 
 /** Live keys a user may have at once. */
 const MAX_KEYS = 50;
+/** With the ones that were rotated and go on for a while. */
+const MAX_KEYS_WITH_OVERLAPS = 2 * MAX_KEYS;
 /** How much of a key is kept in the clear, to tell it by: `uak_` and six characters, 36 of its 256 bits. */
 const PREFIX_LENGTH = 10;
 /** A use is noted once a minute at most. */
@@ -101,11 +103,19 @@ export const createApiKeys = (store: Store) => {
     /**
      * A new secret for a key; the old one goes on for `overlapSeconds`, so that a service can be changed over.
      *
-     * @throws {DomainError} `unknown_api_key`.
+     * @throws {DomainError} `unknown_api_key`, `too_many_api_keys`.
      */
     async rotate(userId: string, id: string, overlapSeconds: number): Promise<ShownKey & { key: string }> {
       const { secret, columns } = fresh();
-      const rotated = await store.rotate(userId, id, columns, new Date(Date.now() + overlapSeconds * 1000));
+      const rotated = await store.rotate(
+        userId,
+        id,
+        columns,
+        new Date(Date.now() + overlapSeconds * 1000),
+        MAX_KEYS_WITH_OVERLAPS,
+      );
+      if (rotated === 'too_many')
+        throw new DomainError('too_many_api_keys', 'too many keys are in their overlap already');
       if (!rotated) throw new DomainError('unknown_api_key', 'there is no such key');
       return { ...shown(rotated), key: secret };
     },

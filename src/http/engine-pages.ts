@@ -13,6 +13,18 @@ export const clientCard = (client: Client): ClientCard => ({
   firstParty: client.first_party === true,
 });
 
+type Told = { error: string; error_description?: string | undefined };
+
+/** What the engine says of a sign-out form that was sent before, or is too old. */
+const OVER: ReadonlySet<string> = new Set(['could not find logout details', 'xsrf token invalid']);
+
+/** OAuth has a name for it (RFC 6749 §4.1.2.1), and a caller should know that trying again will help. */
+const unavailable = (ctx: Context): Told => {
+  ctx.status = 503;
+  ctx.set('Retry-After', '5');
+  return { error: 'temporarily_unavailable', error_description: 'a store is not available' };
+};
+
 /** The pages oidc-provider asks for in the middle of its own routes. */
 export const createEnginePages = (
   pages: Pages,
@@ -21,21 +33,28 @@ export const createEnginePages = (
 ): EnginePages => ({
   leavingFor: (ctx, redirectUri) => allowFormTarget(ctx as unknown as Context, redirectUri),
 
+  failed(ctx, cause) {
+    const { body } = ctx as { body: unknown };
+    if (typeof body !== 'object' || body === null || !('error' in body) || body.error !== 'server_error') return;
+    ctx.body = { error: 'server_error', error_description: 'something went wrong on our side' };
+    if (isStoreDown(cause)) ctx.body = unavailable(ctx as unknown as Context);
+  },
+
   error(ctx, { error, error_description }, cause) {
-    let code = error;
-    if (error === 'server_error' && isStoreDown(cause)) {
-      // OAuth has a name for it (RFC 6749 §4.1.2.1), and a caller should know that trying again will help.
-      code = 'temporarily_unavailable';
-      ctx.status = 503;
-      ctx.set('Retry-After', '5');
-    }
+    let told: Told = { error, error_description };
+    if (error === 'server_error') told = { error };
+    if (error === 'server_error' && isStoreDown(cause)) told = unavailable(ctx as unknown as Context);
+    // The words that the predecessor's users look for.
+    if (error === 'invalid_redirect_uri') told.error_description = `Invalid redirect_uri: ${error_description}`;
     if (ctx.accepts('html', 'json') === 'json') {
-      ctx.body = { error: code, error_description };
+      ctx.body = told;
       return;
     }
+    // A form sent twice, an old tab, a link from yesterday: the app did nothing wrong.
+    const over = cause.name === 'SessionNotFound' || OVER.has(String(error_description));
     pages.render(ctx as unknown as Context, 'error', {
-      code,
-      description: error_description,
+      code: over ? 'session_not_found' : told.error,
+      description: told.error_description,
       requestId: ctx.state.requestId,
     });
   },

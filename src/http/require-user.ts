@@ -2,12 +2,15 @@ import type { Middleware } from 'koa';
 import type { User } from '../domain/accounts.ts';
 import type { ApiKeys } from '../domain/api-keys.ts';
 import type { FirstPartyTokens } from '../oidc/first-party-tokens.ts';
+import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE } from '../oidc/own-resource.ts';
 
 /** Who is calling, and what they may do. */
 export type SignedIn = {
   user: User;
   /** Undefined for an API key, which has no grant. */
   grantId?: string;
+  /** The app that the token was issued to. */
+  clientId?: string;
   keyId?: string;
   scopes: ReadonlySet<string>;
 };
@@ -64,8 +67,11 @@ export const requireScope =
     await next();
   };
 
-/** Not with an API key: what changes how its owner signs in is for a person. */
+/**
+ * Only for who signed in to the platform's own apps. What opens further ways in is neither for an API key nor for a
+ * third-party app: consent to change a profile is no consent to make keys that outlive it.
+ */
 export const requirePerson: Middleware<SignedIn> = async (ctx, next) => {
-  if (ctx.state.keyId !== undefined) throw new InsufficientScope('of a signed-in person');
+  if (ctx.state.clientId !== FIRST_PARTY_CLIENT_ID) throw new InsufficientScope(FIRST_PARTY_SCOPE);
   await next();
 };

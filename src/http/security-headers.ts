@@ -20,6 +20,8 @@ export const securityHeaders = (issuer: string): Middleware => {
   const fixed = helmet({
     contentSecurityPolicy: false,
     crossOriginEmbedderPolicy: false,
+    // An app may sign its people in in a popup, which has to find its way back to the window that opened it.
+    crossOriginOpenerPolicy: false,
     // `no-referrer` would make browsers send `Origin: null` with our own forms, which the CSRF check could not tell from an attack.
     referrerPolicy: { policy: 'same-origin' },
     frameguard: { action: 'deny' },

@@ -51,11 +51,23 @@ export const createServer = (
     protocol: { get: () => protocol.slice(0, -1) },
     host: { get: () => host },
     hostname: { get: () => hostname },
+    // A request line may hold a whole URL (RFC 9112 §3.2.2), with a host of its own choosing.
+    href: {
+      get(this: Koa.Request) {
+        const url = URL.parse(this.originalUrl, issuer);
+        return issuer + (url ? url.pathname + url.search : '/');
+      },
+    },
   });
 
   app.use(requestLog(log));
   app.use(securityHeaders(issuer));
   app.use(errors);
+  // The engine takes /oauth/logout/ for /oauth/logout; what goes before it must not tell them apart.
+  app.use((ctx, next) => {
+    if (ctx.path.startsWith('/oauth/')) ctx.path = ctx.path.replace(/\/+$/, '');
+    return next();
+  });
   app.use(getInstead(parseForm));
   return app;
 };

@@ -19,7 +19,7 @@ export type BootstrapClient = { clientId: string; clientSecret: string; redirect
 export type ClientRegistry = ReturnType<typeof createClientRegistry>;
 
 export const createClientRegistry = (provider: Provider, clients: Clients, secrets: Secrets) => {
-  const prepare = async (requested: RequestedClient, firstParty: boolean) => {
+  const prepare = async (requested: RequestedClient, firstParty: boolean, minSecretLength = MIN_SECRET_LENGTH) => {
     const { client_secret: askedSecret, client_id: askedId, first_party: _, ...rest } = requested;
     if (askedId !== undefined && (typeof askedId !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(askedId)))
       throw new DomainError('invalid_client_metadata', 'client_id must be 1 to 200 printable ASCII characters');
@@ -36,8 +36,8 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
     const usesSecret = !SECRETLESS.includes(metadata.token_endpoint_auth_method);
     if (askedSecret !== undefined && (!usesSecret || typeof askedSecret !== 'string'))
       throw new DomainError('invalid_client_metadata', 'client_secret does not fit token_endpoint_auth_method');
-    if (typeof askedSecret === 'string' && askedSecret.length < MIN_SECRET_LENGTH)
-      throw new DomainError('invalid_client_metadata', `client_secret needs ${MIN_SECRET_LENGTH} characters or more`);
+    if (typeof askedSecret === 'string' && askedSecret.length < minSecretLength)
+      throw new DomainError('invalid_client_metadata', `client_secret needs ${minSecretLength} characters or more`);
     const secret = usesSecret ? (askedSecret ?? randomSecret(32)) : undefined;
     const secretHash = secret === undefined ? null : clientSecretHash(secrets, clientId, secret);
 
@@ -48,7 +48,14 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
       if (!(error instanceof errors.OIDCProviderError)) throw error;
       throw new DomainError('invalid_client_metadata', error.error_description ?? error.message);
     }
-    return { record: { metadata, secretHash, firstParty }, response: { ...metadata, client_secret: secret } };
+    return {
+      record: { metadata, secretHash, firstParty },
+      response: {
+        ...metadata,
+        // RFC 7591 §3.2.1: 0 says that the secret does not expire.
+        ...(secret !== undefined && { client_secret: secret, client_secret_expires_at: 0 }),
+      },
+    };
   };
 
   return {
@@ -93,6 +100,8 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
           client_secret: clientSecret,
         },
         known?.firstParty ?? false,
+        // How strong it must be is the configuration's to say.
+        1,
       );
       await clients.put(record);
     },

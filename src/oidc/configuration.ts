@@ -8,6 +8,8 @@ import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './ow
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
+  /** The engine has answered a failure of ours; `ctx.body` is what it says, where that is JSON. */
+  failed(ctx: KoaContextWithOIDC, cause: Error): void;
   /** The answer to an app is about to leave, perhaps as a page whose form posts itself there. */
   leavingFor(ctx: KoaContextWithOIDC, redirectUri: string): void;
   error(ctx: KoaContextWithOIDC, told: { error: string; error_description?: string }, cause: Error): void;

@@ -33,6 +33,7 @@ export const createProvider = async (
   provider.on('authorization.success', leaving);
   provider.on('authorization.error', leaving);
   provider.on('server_error', leaving);
+  provider.on('server_error', (ctx, error) => pages.failed(ctx, error));
   provider.use(async (ctx, next) => {
     // RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have.
     if (ctx.path === '/oauth/authorize' && !ctx.query.scope) {

@@ -7,23 +7,28 @@ export type { ApiKey };
 /** A key with its owner and what the owner's role permits, as of now. */
 export type ApiKeyHolder = { key: ApiKey; user: User; permissions: string[] };
 
+/** How long an expired key is still listed. */
+const KEPT_MS = 30 * 86_400_000;
+
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
 export const createApiKeys = (prisma: PrismaClient) => {
-  /** Runs `insert` unless the user has `limit` live keys; the row lock makes two at once count one after the other. */
-  const withinLimit = <T>(userId: string, limit: number, insert: (tx: Tx) => Promise<T>): Promise<T | undefined> =>
-    prisma.$transaction(async (tx) => {
-      await tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
-      const live = await tx.apiKey.count({
-        where: { userId, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] },
-      });
-      return live >= limit ? undefined : insert(tx);
-    });
+  // Two at once for one user count one after the other.
+  const lockOwner = (tx: Tx, userId: string) => tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+
+  const countLive = async (tx: Tx, userId: string): Promise<number> => {
+    // Long expired keys tell nobody anything any more.
+    await tx.apiKey.deleteMany({ where: { userId, expiresAt: { lt: new Date(Date.now() - KEPT_MS) } } });
+    return tx.apiKey.count({ where: { userId, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] } });
+  };
 
   return {
     /** Undefined when the user has `limit` live keys already. */
     create: (key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>, limit: number): Promise<ApiKey | undefined> =>
-      withinLimit(key.userId, limit, (tx) => tx.apiKey.create({ data: key })),
+      prisma.$transaction(async (tx) => {
+        await lockOwner(tx, key.userId);
+        return (await countLive(tx, key.userId)) >= limit ? undefined : tx.apiKey.create({ data: key });
+      }),
 
     /** Newest first. */
     list: (userId: string): Promise<ApiKey[]> =>
@@ -48,18 +53,20 @@ export const createApiKeys = (prisma: PrismaClient) => {
 
     /**
      * Puts `successor` in place of the user's key `id`, which goes on until `overlapEnds` at most; its name, scopes, networks and
-     * expiry are taken over. Undefined when the user has no such live key.
+     * expiry are taken over. Undefined when the user has no such live key, 'too_many' when `limit` are live already.
      */
     rotate: (
       userId: string,
       id: string,
       successor: Pick<ApiKey, 'id' | 'prefix' | 'keyHash'>,
       overlapEnds: Date,
-    ): Promise<ApiKey | undefined> =>
+      limit: number,
+    ): Promise<ApiKey | 'too_many' | undefined> =>
       prisma.$transaction(async (tx) => {
-        await tx.$queryRaw`SELECT 1 FROM api_keys WHERE id = ${id}::uuid FOR UPDATE`;
+        await lockOwner(tx, userId);
         const old = await tx.apiKey.findFirst({ where: { id, userId } });
         if (!old || (old.expiresAt && old.expiresAt <= new Date())) return undefined;
+        if ((await countLive(tx, userId)) >= limit) return 'too_many';
         const { name, scopes, allowedNetworks, expiresAt } = old;
         if (!expiresAt || expiresAt > overlapEnds)
           await tx.apiKey.update({ where: { id }, data: { expiresAt: overlapEnds } });

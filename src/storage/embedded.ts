@@ -4,9 +4,11 @@
 //
 // What differs from a server of its own: all connections share one session. Named prepared statements, SET, LISTEN and session
 // advisory locks are common to all, and an open transaction makes every other connection wait.
-import { chmod, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { chmod, lstat, mkdir, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
-import { join, resolve } from 'node:path';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PGlite } from '@electric-sql/pglite';
 import { codeOf, DataDirError, openDataDir } from './data-dir.ts';
@@ -36,6 +38,24 @@ const SCRIPT_WAITS_FOR_GUESTS_MS = 8_000;
 // The port and sslmode are named, or PGPORT and PGSSLMODE would choose them.
 const connectionStringOf = (dir: string) =>
   `postgresql://postgres@localhost:5432/postgres?host=${encodeURIComponent(dir)}&sslmode=disable`;
+
+const fits = (dir: string): boolean => Buffer.byteLength(join(dir, SOCKET)) <= SOCKET_PATH_MAX_BYTES;
+
+/** The directory by a path that is short enough for a socket in it: where its own is not, by a link in the temp directory. */
+const shortPath = async (dir: string): Promise<string> => {
+  if (fits(dir)) return dir;
+  const link = join(tmpdir(), `user-auth-${createHash('sha256').update(dir).digest('hex').slice(0, 12)}`);
+  await symlink(dir, link).catch((error: unknown) => {
+    if (codeOf(error) !== 'EEXIST') throw error;
+  });
+  // The temp directory is everybody's: a link that somebody else put there could lead anywhere.
+  const { uid } = await lstat(link);
+  if (fits(link) && uid === process.getuid?.() && (await readlink(link).catch(() => '')) === dir) return link;
+  throw new DataDirError(
+    `DATA_DIR ${dir} is too long a path for the unix socket in it, and ${link} is no link to it. ` +
+      'Choose a shorter DATA_DIR.',
+  );
+};
 
 const namesIn = async (dir: string): Promise<string[]> => {
   try {
@@ -146,16 +166,10 @@ const inUse = (dir: string, holder: Holder | undefined): EmbeddedInUseError => {
  * @param mode 'serve' for the server: another live server in the directory is an error, a script is waited for (10 s).
  *   'share' for scripts: connects to whoever has the directory (waiting up to 30 s until it serves), or opens it itself.
  * @throws {EmbeddedInUseError} naming the process that has the directory.
- * @throws {DataDirError} when the directory is damaged, cannot be used, or has too long a path for a unix socket.
+ * @throws {DataDirError} when the directory is damaged or cannot be used.
  */
 export const openEmbedded = async (dataDir: string, mode: Mode): Promise<Embedded> => {
-  const sizeBytes = Buffer.byteLength(join(resolve(dataDir), SOCKET));
-  if (sizeBytes > SOCKET_PATH_MAX_BYTES)
-    throw new DataDirError(
-      `DATA_DIR ${resolve(dataDir)} is too long a path for the unix socket in it ` +
-        `(${sizeBytes} bytes with ${SOCKET}, at most ${SOCKET_PATH_MAX_BYTES}). Choose a shorter DATA_DIR.`,
-    );
-  const dir = await openDataDir(dataDir);
+  const dir = await shortPath(await openDataDir(dataDir));
   const deadline = Date.now() + (mode === 'serve' ? SERVER_WAITS_FOR_SCRIPT_MS : SCRIPT_WAITS_FOR_DATABASE_MS);
   for (;;) {
     const taken = await takeLock(dir, mode);

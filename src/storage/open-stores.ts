@@ -40,11 +40,21 @@ const codeOf = (error: unknown): string | undefined => {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
 };
 
+/** What the operator can mend, in words. */
+const reasonOf = (code: string | undefined, error: unknown): string | undefined => {
+  if (code === '28P01' || code === '28000') return 'the user name or the password is wrong';
+  if (code === '3D000') return 'there is no such database';
+  if (/NOAUTH|WRONGPASS/.test(String(error))) return 'the password is missing or wrong';
+  return undefined;
+};
+
 const unreachable = (name: string, variable: string, url: string, defaultPort: string, error: unknown): StoreError => {
   const { hostname, port } = new URL(url);
   const at = `port ${port || defaultPort} (host ${hostname || 'local socket'}, from ${variable})`;
   const code = codeOf(error);
   if (code === REFUSED) return new StoreError(`${name}: Connection refused on ${at}. Is it running?`);
+  const reason = reasonOf(code, error);
+  if (reason) return new StoreError(`${name}: cannot connect on ${at}: ${reason}.`);
   // The driver's message may quote the connection string: only its code goes out.
   return new StoreError(`${name}: cannot connect on ${at}${code ? `: ${code}` : ''}.`);
 };
@@ -62,9 +72,9 @@ const openRedis = async (url: string, onError: StoreSettings['onError']): Promis
     lazyConnect: true,
     connectTimeout: 3_000,
     // A request must fail soon rather than wait for a store that may not come back.
-    commandTimeout: 3_000,
+    commandTimeout: 1_000,
     maxRetriesPerRequest: 1,
-    retryStrategy: (attempt) => Math.min(attempt * 100, 2_000),
+    retryStrategy: (attempt) => Math.min(attempt * 100, 500),
   });
   let reported: Error | undefined;
   redis.on('error', (error: Error) => {
@@ -77,6 +87,8 @@ const openRedis = async (url: string, onError: StoreSettings['onError']): Promis
     redis.disconnect();
     throw unreachable('Redis', 'REDIS_URL', url, '6379', reported ?? error);
   }
+  // From now on a command without a connection fails at once, instead of waiting for one.
+  redis.options.enableOfflineQueue = false;
   return redis;
 };
 

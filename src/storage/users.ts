@@ -56,9 +56,13 @@ export const createUsers = (prisma: PrismaClient) => ({
     }
   },
 
-  /** Changes the hash only while it is still `before`; a null `after` changes nothing. */
-  async replacePasswordHash(id: string, before: string, after: string | null): Promise<void> {
-    if (after) await prisma.user.updateMany({ where: { id, passwordHash: before }, data: { passwordHash: after } });
+  /** Changes the hash only while it is still `before`; false when it is not. */
+  async replacePasswordHash(id: string, before: string | null, after: string): Promise<boolean> {
+    const { count } = await prisma.user.updateMany({
+      where: { id, passwordHash: before },
+      data: { passwordHash: after },
+    });
+    return count > 0;
   },
 
   /** What is undefined stays. Undefined when there is no such user. */

@@ -1,5 +1,6 @@
 // What the service says of itself, whoever asks and however: OIDC Discovery 1.0 and RFC 8414.
 import { get } from 'node:http';
+import { connect } from 'node:net';
 import test from 'ava';
 import { createBrowser } from '../helpers/browser.ts';
 import { jsonOf, newApp, newPerson, signIn } from '../helpers/relying-party.ts';
@@ -169,4 +170,24 @@ test('no line of what the engine says asks for a change, not after a whole sign-
     said.filter((line) => /oidc-provider|MUST|SHOULD|WARNING/.test(line)),
     [],
   );
+});
+
+test('a request line with a URL of another host changes nothing of what is published', async (t) => {
+  const { port } = new URL(server.issuer);
+  for (const document of ['openid-configuration', 'oauth-authorization-server']) {
+    const body = await new Promise<string>((resolve, reject) => {
+      const socket = connect(Number(port), 'localhost');
+      let answer = '';
+      socket.on('data', (chunk) => {
+        answer += chunk;
+      });
+      socket.once('end', () => resolve(answer));
+      socket.once('error', reject);
+      socket.write(
+        `GET http://evil.example/.well-known/${document} HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n`,
+      );
+    });
+    t.regex(body, /"token_endpoint"/);
+    t.false(body.includes('evil.example'));
+  }
 });

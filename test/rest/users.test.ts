@@ -1,5 +1,7 @@
+import argon2 from 'argon2';
 import test from 'ava';
 import { newApiKey } from '../../src/domain/api-keys.ts';
+import { createBrowser } from '../helpers/browser.ts';
 import { bearer, createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -196,4 +198,86 @@ test('a key and a token at once are refused: which of them was meant?', async (t
   const { auth } = await signedIn();
   const { header } = await keyOf(auth, {});
   t.is((await rest.get('/users/me', { ...auth, ...header })).status, 401);
+});
+
+test('a third-party app cannot make keys or change the password, whatever it was allowed', async (t) => {
+  const { email } = await signedIn();
+  const client = await server.clients.register({
+    redirect_uris: ['https://app.example/cb'],
+    token_endpoint_auth_method: 'client_secret_post',
+  });
+  const browser = createBrowser(server.origin);
+  const query = new URLSearchParams({
+    client_id: client.client_id,
+    response_type: 'code',
+    redirect_uri: 'https://app.example/cb',
+    scope: 'read:profile write:profile',
+  });
+  const login = await browser.go(`/oauth/authorize?${query}`);
+  const consent = await browser.submit(login, 'sign-in', { login: email, password: 'secret1' });
+  const arrived = await browser.submit(consent, 'allow');
+  const response = await fetch(`${server.origin}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({
+      grant_type: 'authorization_code',
+      code: arrived.url.searchParams.get('code') ?? '',
+      redirect_uri: 'https://app.example/cb',
+      client_id: client.client_id,
+      client_secret: String(client.client_secret),
+    }),
+  });
+  const { access_token } = (await response.json()) as { access_token: string };
+  const auth = bearer(access_token);
+  t.is((await rest.get('/users/me', auth)).status, 200);
+  t.is((await rest.put('/users/me', { nickname: 'by the app' }, auth)).status, 200);
+  t.is((await rest.post('/users/api-keys', { name: 'x', scopes: ['write:profile'] }, auth)).status, 403);
+  t.is((await rest.get('/users/api-keys', auth)).status, 403);
+  t.is(
+    (await rest.put('/users/me/password', { current_password: 'secret1', new_password: 'stolen1' }, auth)).status,
+    403,
+  );
+});
+
+test('a new password holds also where the old one was hashed at another cost', async (t) => {
+  const { auth, email } = await signedIn();
+  const weak = await argon2.hash('secret1', { memoryCost: 8192, timeCost: 2, parallelism: 1 });
+  await server.database.pool.query('UPDATE users SET password_hash = $2 WHERE email = $1', [email, weak]);
+  const changed = await rest.put('/users/me/password', { current_password: 'secret1', new_password: 'changed1' }, auth);
+  t.is(changed.status, 204);
+  t.is((await rest.post('/auth/login', { email, password: 'changed1' })).status, 200);
+  t.is((await rest.post('/auth/login', { email, password: 'secret1' })).status, 401);
+});
+
+test('of two changes of one password at once, only one is told that it holds', async (t) => {
+  const { auth, email } = await signedIn();
+  const change = (password: string) =>
+    rest.put('/users/me/password', { current_password: 'secret1', new_password: password }, auth);
+  const [one, two] = await Promise.all([change('changed1'), change('changed2')]);
+  t.is([one, two].filter(({ status }) => status === 204).length, 1);
+  const holds = one.status === 204 ? 'changed1' : 'changed2';
+  t.is((await rest.post('/auth/login', { email, password: holds })).status, 200);
+});
+
+test('half a character is refused wherever text is stored', async (t) => {
+  const { auth } = await signedIn();
+  for (const body of [{ name: 'a\ud800' }, { address: { formatted: '\udfff' } }])
+    t.is((await rest.put('/users/me', JSON.stringify(body), auth)).status, 422);
+  const registered = await rest.post(
+    '/auth/register',
+    JSON.stringify({ email: 'a\ud800@example.com', password: 'secret1' }),
+  );
+  t.is(registered.status, 422);
+});
+
+test('rotating does not get round the limit', async (t) => {
+  const { auth } = await signedIn();
+  const { id } = await keyOf(auth, {});
+  let newest = id;
+  let refused: unknown;
+  for (let i = 0; i < 110 && refused === undefined; i += 1) {
+    const { status, body } = await rest.post(`/users/api-keys/${newest}/rotate`, { overlap_seconds: 2_592_000 }, auth);
+    if (status === 201) newest = String(body.id);
+    else refused = body.code;
+  }
+  t.is(refused, 'too_many_api_keys');
 });

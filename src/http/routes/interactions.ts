@@ -7,12 +7,19 @@ import type { SignIn } from '../../domain/sign-in.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
 import { clientCard } from '../engine-pages.ts';
-import type { LoginError, Pages, ViewData } from '../pages.ts';
+import { storeDown } from '../error-handler.ts';
+import type { FieldError, LoginError, Pages, ViewData } from '../pages.ts';
 import { allowFormTarget } from '../security-headers.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
 const Token = z.object({ csrf: z.string() });
-const Login = z.object({ login: z.string().max(320), password: z.string().max(1024) });
+const LOGIN_LENGTH = 320;
+const PASSWORD_LENGTH = 1024;
+const Login = z.object({ login: z.string(), password: z.string() });
+
+/** What is wrong with a field before anybody looks whether it is right. */
+const faultOf = (text: string, max: number): FieldError | undefined =>
+  text === '' ? 'required' : text.length > max ? 'too_long' : undefined;
 const Decision = z.object({ decision: z.enum(['allow', 'deny']) });
 const Choice = z.object({ account: z.enum(['continue', 'other']) });
 
@@ -20,7 +27,11 @@ const Choice = z.object({ account: z.enum(['continue', 'other']) });
 const DEVICE_COOKIE = 'device';
 const DEVICE_DAYS = 365;
 
-const STATUS: Partial<Record<LoginError, number>> = { invalid_credentials: 401, too_many_attempts: 429 };
+const STATUS: Partial<Record<LoginError, number>> = {
+  invalid_credentials: 401,
+  too_many_attempts: 429,
+  temporarily_unavailable: 503,
+};
 
 const labelOf = (user: { email: string; username: string | null }): string => user.username ?? user.email;
 
@@ -28,7 +39,8 @@ const labelOf = (user: { email: string; username: string | null }): string => us
 const hostOf = (redirectUri: string | undefined): string => {
   if (redirectUri === undefined || !URL.canParse(redirectUri)) return '';
   const { host, protocol } = new URL(redirectUri);
-  return host || protocol;
+  // What follows a native app's own scheme is its own business, and could read like somebody else's host.
+  return protocol === 'https:' || protocol === 'http:' ? host : protocol;
 };
 
 /** Login, account choice and consent: the pages of an authorization request. */
@@ -121,21 +133,24 @@ export const interactionRoutes = (
     };
     const form = bodyOf(ctx, Login);
     if (!form) return refuse('invalid_credentials');
-    if (form.login.trim() === '' || form.password === '')
-      return refuse(undefined, {
-        fieldErrors: {
-          login: form.login.trim() === '' ? 'required' : undefined,
-          password: form.password === '' ? 'required' : undefined,
-        },
-      });
+    const fieldErrors = {
+      login: faultOf(form.login.trim(), LOGIN_LENGTH),
+      password: faultOf(form.password, PASSWORD_LENGTH),
+    };
+    if (fieldErrors.login || fieldErrors.password) return refuse(undefined, { fieldErrors });
     const device = ctx.cookies.get(DEVICE_COOKIE, { signed: false });
     let user: User | undefined;
     try {
       user = await signIn.withPassword(form.login, form.password, { ip: ctx.ip, device });
     } catch (error) {
-      if (!(error instanceof DomainError && error.code === 'too_many_attempts')) throw error;
-      ctx.set('Retry-After', String(error.retryAfterSeconds));
-      return refuse('too_many_attempts');
+      if (error instanceof DomainError && error.code === 'too_many_attempts') {
+        ctx.set('Retry-After', String(error.retryAfterSeconds));
+        return refuse('too_many_attempts');
+      }
+      // The form is the place to try again from, as long as it can be shown.
+      if (!(error instanceof Error && storeDown(error))) throw error;
+      ctx.set('Retry-After', '5');
+      return refuse('temporarily_unavailable');
     }
     if (!user) return refuse('invalid_credentials');
     if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');

@@ -11,17 +11,21 @@ import { jsonBody, jsonOf } from '../validate.ts';
 
 // Control characters have no place in a name, and PostgreSQL refuses NUL.
 const NO_CONTROL = 'has control characters';
+// Half of a surrogate pair is no character, and no database takes it.
+const whole = (text: string) => text.isWellFormed();
 const words = (max: number) =>
   z
     .string()
     .trim()
     .regex(/^\P{Cc}*$/u, NO_CONTROL)
+    .refine(whole, NO_CONTROL)
     .max(max);
 const lines = (max: number) =>
   z
     .string()
     .trim()
     .regex(/^[\P{Cc}\n]*$/u, NO_CONTROL)
+    .refine(whole, NO_CONTROL)
     .max(max);
 const line = words(200).min(1).nullable();
 const webAddress = z
