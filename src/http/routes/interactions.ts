@@ -28,6 +28,7 @@ const DEVICE_COOKIE = 'device';
 const DEVICE_DAYS = 365;
 
 const STATUS: Partial<Record<LoginError, number>> = {
+  csrf: 403,
   invalid_credentials: 401,
   too_many_attempts: 429,
   temporarily_unavailable: 503,
@@ -116,21 +117,24 @@ export const interactionRoutes = (
   /** As `pendingOf`, for a form: refuses one that our page did not send. */
   const submitted = async (ctx: Context): Promise<PendingInteraction | undefined> => {
     const pending = await pendingOf(ctx);
-    if (!pending) return undefined;
-    const token = bodyOf(ctx, Token);
-    if (!token) throw new CsrfError('token missing');
-    csrf.check(ctx, pending.uid, token.csrf);
+    if (pending) csrf.check(ctx, pending.uid, bodyOf(ctx, Token)?.csrf);
     return pending;
   };
 
   const login = async (ctx: Context) => {
-    const pending = await submitted(ctx);
+    const pending = await pendingOf(ctx);
     if (!pending) return;
     const refuse = async (error: LoginError | undefined, more: Partial<ViewData['login']> = {}) => {
       ctx.status = error === undefined ? 400 : (STATUS[error] ?? 400);
       const typed = z.object({ login: z.string() }).safeParse(ctx.request.body);
       await loginPage(ctx, pending, { error, login: typed.data?.login.slice(0, 320), ...more });
     };
+    try {
+      csrf.check(ctx, pending.uid, bodyOf(ctx, Token)?.csrf);
+    } catch (error) {
+      if (error instanceof CsrfError) return refuse('csrf');
+      throw error;
+    }
     const form = bodyOf(ctx, Login);
     if (!form) return refuse('invalid_credentials');
     const fieldErrors = {
