@@ -22,7 +22,9 @@ const stop = (message: string): never => {
   process.exit(1);
 };
 // First of all whether the service runs: it is what makes the secret that is read next.
-await fetch(`${config.issuer}/health`).catch(() => stop(`No answer from ${config.issuer}. Run npm start first.`));
+await fetch(`${config.issuer}/health`).catch((error: Error) =>
+  stop(`No answer from ${config.issuer} (${error.message}). Run npm start first.`),
+);
 const { clientSecret } = await demoSecrets(await openDataDir(config.dataDir));
 const rp = await oidc
   .discovery(new URL(config.issuer), DEMO_CLIENT_ID, clientSecret, undefined, {

@@ -38,6 +38,9 @@ test('the log holds no code, token, cookie, secret, password, interaction, or ad
   const refreshed = await oidc.refreshTokenGrant(rp, tokens.refresh_token ?? '');
   await oidc.fetchUserInfo(rp, refreshed.access_token, person.id);
   await oidc.tokenIntrospection(rp, refreshed.access_token);
+  const third = await oidc.refreshTokenGrant(rp, refreshed.refresh_token ?? '');
+  keep('third access token', third.access_token);
+  keep('third refresh token', third.refresh_token);
   await refusal(oidc.refreshTokenGrant(rp, tokens.refresh_token ?? ''));
   const headers = { authorization: `Basic ${btoa(`${client.client_id}:a-wrong-secret-sent`)}` };
   await fetch(`${server.issuer}/oauth/token?access_token=a-token-in-a-query`, { method: 'POST', headers });
