@@ -59,7 +59,7 @@ const unreachable = (name: string, variable: string, url: string, defaultPort: s
   return new StoreError(`${name}: cannot connect on ${at}${code ? `: ${code}` : ''}.`);
 };
 
-const openPool = async (connectionString: string, onError: StoreSettings['onError']): Promise<Pool> => {
+const openPool = (connectionString: string, onError: StoreSettings['onError']): Pool => {
   const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 3_000, query_timeout: 4_000 });
   // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
   pool.on('error', (error) => onError('postgres', error));
@@ -129,7 +129,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       return embedded.connectionString;
     };
     const connectionString = databaseUrl ?? (await serveEmbedded());
-    const pool = await openPool(connectionString, onError);
+    const pool = openPool(connectionString, onError);
     closers.push(() => pool.end());
     try {
       await pool.query('SELECT 1');

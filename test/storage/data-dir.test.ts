@@ -51,6 +51,7 @@ test('a file in the place of the directory gives an error that names DATA_DIR an
 });
 
 (process.getuid?.() === 0 ? test.skip : test)(
+  // skipped for root, who may write everywhere
   'a directory that cannot be written gives an error (not as root)',
   async (t) => {
     const parent = await newDir();
