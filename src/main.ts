@@ -83,9 +83,11 @@ const serve = async (config: Config, log: Logger) => {
   }, SWEEP_MS);
 
   const close = async (signal: string) => {
+    // Said when it holds: from here on nobody new gets in.
+    const finished = listener.close(GRACE_MS);
     log.info({ signal }, 'closing: finishing the requests under way');
     clearInterval(sweep);
-    await listener.close(GRACE_MS);
+    await finished;
     await stores.close();
     log.info('closed');
   };

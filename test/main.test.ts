@@ -326,19 +326,22 @@ const slowRequest = async (port: number) => {
   socket.on('error', ({ message }) => {
     answer += message;
   });
-  socket.setEncoding('utf8').on('data', (text: string) => {
-    answer += text;
-  });
-  const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(answer)));
   const head = [
     'POST /oauth/token HTTP/1.1',
     `Host: localhost:${port}`,
     'Content-Type: application/x-www-form-urlencoded',
     `Content-Length: ${body.length}`,
+    'Expect: 100-continue',
   ];
-  socket.write(`${head.join('\r\n')}\r\n\r\n${body.slice(0, 20)}`);
-  // The server has to have seen it before anything else happens.
-  await sleep(200);
+  socket.setEncoding('utf8').write(`${head.join('\r\n')}\r\n\r\n`);
+  // The server says that it has read the head; it has to, before anything else happens.
+  const [interim] = await once(socket, 'data');
+  if (interim !== 'HTTP/1.1 100 Continue\r\n\r\n') throw new Error(`not asked to continue: ${interim}`);
+  socket.on('data', (text: string) => {
+    answer += text;
+  });
+  const closed = new Promise<string>((resolve) => socket.once('close', () => resolve(answer)));
+  socket.write(body.slice(0, 20));
   return { finish: () => socket.write(body.slice(20)), closed };
 };
 
