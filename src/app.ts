@@ -4,6 +4,7 @@ import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
+import { auditMac, createAudit } from './domain/audit.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
@@ -11,6 +12,7 @@ import { createCsrf } from './http/csrf.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
+import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
@@ -21,6 +23,7 @@ import { interactionRoutes } from './http/routes/interactions.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
+import { createMail } from './mail/outbox.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
@@ -42,6 +45,9 @@ export type AppSettings = EngineSettings & {
 export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
   const { issuer, production, trustProxy, version } = settings;
   const secrets = createSecrets(settings.masterKey);
+  const context = createRequestContext();
+  const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
+  const mail = createMail(stores.outgoingMails, secrets);
   const accounts = createAccounts(stores.users, stores.artifacts, createPasswords(settings.passwordMinLength));
 
   const pages = createPages({ issuer, cache: production });
@@ -65,7 +71,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const signIn = createSignIn(accounts, stores.rateLimits, secrets);
   const apiKeys = createApiKeys(stores.apiKeys);
-  const tokens = createFirstPartyTokens(provider, stores.artifacts, secrets, accounts, publicKeys(keys), settings);
+  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
 
@@ -75,6 +81,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     log,
     formBody,
     errorHandler(pages, log),
+    context,
   );
   for (const router of [
     healthRoutes(stores.check, version),
@@ -88,5 +95,5 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     app.use(router.routes());
   app.use(mount(provider));
 
-  return { app, accounts, clients: createClientRegistry(provider, stores.clients, secrets) };
+  return { app, accounts, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
 };

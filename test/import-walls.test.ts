@@ -21,11 +21,11 @@ const room = (about: Partial<Room>): Room => ({ rooms: [], typesOf: [], packages
 const ROOMS: Record<string, Room> = {
   http: room({
     rooms: ['oidc', 'federation', 'domain'],
-    packages: ['koa', '@koa/router', 'koa-body', 'koa-helmet', 'nunjucks', 'i18next', 'pino'],
+    packages: ['koa', '@koa/router', 'koa-body', 'koa-helmet', 'nunjucks', 'i18next', 'pino', 'swagger-ui-dist'],
   }),
   oidc: room({ rooms: ['domain'], typesOf: ['storage'], packages: ['oidc-provider', 'jose'], packageTypesOf: ['koa'] }),
   federation: room({ packages: ['arctic', 'jose'] }),
-  domain: room({ typesOf: ['storage', 'mail'], packages: ['argon2'] }),
+  domain: room({ typesOf: ['storage', 'mail'], packages: ['argon2', 'bcryptjs'] }),
   mail: room({ packages: ['nodemailer'] }),
   storage: room({
     packages: [

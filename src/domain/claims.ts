@@ -30,8 +30,19 @@ export const SCOPES = {
 
 export type Scope = keyof typeof SCOPES;
 
-/** What an API key can be made for. A key never does more than its owner's role permits at the time. */
-export const KEY_SCOPES = ['read:profile', 'write:profile', 'read:users', 'write:users'] as const;
+/** The permissions there are, which are what an API key can be made for. A key never does more than its owner's role permits at the time. */
+export const KEY_SCOPES = [
+  'read:profile',
+  'write:profile',
+  'read:users',
+  'write:users',
+  'read:clients',
+  'write:clients',
+  'read:audit',
+] as const;
+
+/** Whether a role has a say in this scope: the others are between the person and the app. */
+export const isPermission = (scope: string): boolean => (KEY_SCOPES as readonly string[]).includes(scope);
 
 /** What a request that names no scope is understood to ask for (RFC 6749 §3.3). */
 export const DEFAULT_SCOPE: Scope = 'read:profile';

@@ -1,6 +1,7 @@
 // The http room: request in, response out. It calls oidc, federation and domain, and never a store.
 import Koa, { type Middleware } from 'koa';
 import type { Logger } from 'pino';
+import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
 import { securityHeaders } from './security-headers.ts';
 
@@ -38,6 +39,7 @@ export const createServer = (
   log: Logger,
   parseForm: Middleware,
   errors: Middleware,
+  context: RequestContext,
 ): Koa => {
   const app = new Koa({ proxy: trustProxy > 0, maxIpsCount: trustProxy });
   app.keys = cookieKeys;
@@ -61,6 +63,7 @@ export const createServer = (
   });
 
   app.use(requestLog(log));
+  app.use(context.middleware);
   app.use(securityHeaders(issuer));
   app.use(errors);
   // The engine takes /oauth/logout/ for /oauth/logout; what goes before it must not tell them apart.

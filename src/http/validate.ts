@@ -53,9 +53,15 @@ export const jsonBody: Middleware = async (ctx, next) => {
   if (parsed) await next();
 };
 
+/** The query string as the schema says; a parameter given twice does not fit. @throws {ValidationError} */
+export const queryOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> => fitting(ctx.query, schema);
+
 /** @throws {ValidationError} naming every path that is wrong, unknown ones included. */
-export const jsonOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> => {
-  const parsed = schema.safeParse(ctx.request.body ?? {});
+export const jsonOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> =>
+  fitting(ctx.request.body ?? {}, schema);
+
+const fitting = <T extends z.ZodType>(value: unknown, schema: T): z.infer<T> => {
+  const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
   throw new ValidationError(
     parsed.error.issues.flatMap(({ path, message, ...issue }) =>

@@ -3,11 +3,12 @@ import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify
 import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { Accounts, User } from '../domain/accounts.ts';
+import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
-import type { Artifacts } from '../storage/artifacts.ts';
+import type { Stores } from '../storage/stores.ts';
 import { successorOf } from './engine-internals.ts';
-import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
 export type TokenPair = { access_token: string; refresh_token: string; token_type: 'bearer'; expires_in: number };
@@ -34,7 +35,7 @@ export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
 /** Tokens outside the engine's own endpoints: one machinery with it, since they are its artifacts under its rules. */
 export const createFirstPartyTokens = (
   provider: Provider,
-  artifacts: Artifacts,
+  { artifacts, roles }: Stores,
   secrets: Secrets,
   accounts: Accounts,
   jwks: JSONWebKeySet,
@@ -94,6 +95,13 @@ export const createFirstPartyTokens = (
     await grant.save();
   };
 
+  /** What of `scopes` the user's role permits today. */
+  const permitted = async (scopes: Iterable<string>, { role }: User): Promise<Set<string>> => {
+    const permissions = await roles.permissionsOf(role);
+    return new Set([...scopes].filter((scope) => !isPermission(scope) || permissions.includes(scope)));
+  };
+  const firstPartyScope = async (user: User): Promise<string> => [...(await permitted(KEY_SCOPES, user))].join(' ');
+
   const denied = (jti: string) => artifacts.find(DENIED, sha256(jti));
 
   /** The claims of a live first-party JWT; undefined for anything else that looks like one. */
@@ -141,13 +149,13 @@ export const createFirstPartyTokens = (
     /** A fresh grant of the platform's own apps, and its first pair of tokens. */
     async issue(user: User): Promise<TokenPair> {
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
-      grant.addResourceScope(issuer, FIRST_PARTY_SCOPE);
+      grant.addResourceScope(issuer, KEY_SCOPES.join(' '));
       await outlive(grant);
       const grantId = grant.jti;
       return pair({
         accountId: user.id,
         grantId,
-        scope: FIRST_PARTY_SCOPE,
+        scope: await firstPartyScope(user),
         authTime: Math.floor(Date.now() / 1000),
         rotations: 0,
       });
@@ -165,13 +173,14 @@ export const createFirstPartyTokens = (
       const refused = new DomainError('invalid_refresh_token', 'Could not validate credentials');
       const token = await provider.RefreshToken.find(value);
       if (!token || token.clientId !== FIRST_PARTY_CLIENT_ID || !token.accountId || !token.grantId) throw refused;
-      const { accountId, grantId, scope = '', rotations = 0, iiat } = token;
+      const { accountId, grantId, rotations = 0, iiat } = token;
       if (token.consumed) {
         await end(grantId);
         throw refused;
       }
       const grant = await liveGrant(grantId, accountId, FIRST_PARTY_CLIENT_ID);
-      if (!grant || !(await accounts.find(accountId))) throw refused;
+      const user = grant && (await accounts.find(accountId));
+      if (!user) throw refused;
       try {
         await token.consume();
       } catch (error) {
@@ -182,7 +191,7 @@ export const createFirstPartyTokens = (
       return pair({
         accountId,
         grantId,
-        scope,
+        scope: await firstPartyScope(user),
         authTime: token.authTime ?? 0,
         rotations: rotations + 1,
         iiat,
@@ -203,13 +212,14 @@ export const createFirstPartyTokens = (
       if (!claimed) return undefined;
       const { sub, ...bearer } = claimed;
       const user = await accounts.find(sub);
-      return user && { ...bearer, user };
+      return user && { ...bearer, scopes: await permitted(bearer.scopes, user), user };
     },
 
     /** As RFC 7662 asks: the claims of a first-party JWT that is live, its user included. */
     async introspect(token: string): Promise<LiveJwt | undefined> {
       const claims = await verified(token);
-      return claims && (await accounts.find(claims.sub)) ? claims : undefined;
+      const user = claims && (await accounts.find(claims.sub));
+      return user && { ...claims, scope: [...(await permitted(claims.scope.split(' '), user))].join(' ') };
     },
 
     /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */

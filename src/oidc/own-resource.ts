@@ -1,5 +1,6 @@
 import { createSecretKey } from 'node:crypto';
 import type { ResourceServer } from 'oidc-provider';
+import { KEY_SCOPES } from '../domain/claims.ts';
 
 /** The built-in client of the platform's own apps: POST /auth/login signs in under it, and /login in a browser. */
 export const FIRST_PARTY_CLIENT_ID = 'user-auth';
@@ -13,14 +14,14 @@ export type JwtSettings = {
   refreshTokenTtlSeconds: number;
 };
 
-/** Scopes of the platform's own apps. */
+/** What every first-party token may do; a role's further permissions are added to it. */
 export const FIRST_PARTY_SCOPE = 'read:profile write:profile';
 
 /** The resource server that first-party tokens are for, as oidc-provider wants it: ourselves. */
 export const ownResourceServer = ({ issuer, jwtAlgorithm, jwtSecretKey, accessTokenTtlSeconds }: JwtSettings) =>
   ({
     audience: issuer,
-    scope: FIRST_PARTY_SCOPE,
+    scope: KEY_SCOPES.join(' '),
     accessTokenFormat: 'jwt' as const,
     accessTokenTTL: accessTokenTtlSeconds,
     jwt: {

@@ -5,12 +5,15 @@ import type { Artifacts } from './artifacts.ts';
 import { createLayeredArtifacts } from './artifacts-layered.ts';
 import { createPostgresArtifacts } from './artifacts-postgres.ts';
 import { createRedisArtifacts } from './artifacts-redis.ts';
+import { createAuditLog } from './audit.ts';
 import { createClients } from './clients.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
+import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
+import { createRoles } from './roles.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUsers } from './users.ts';
@@ -156,11 +159,14 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: createUsers(prisma),
+      roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
+      outgoingMails: createOutgoingMails(prisma),
+      auditLog: (macOf) => createAuditLog(pool, macOf),
       appliedMigrations,
       description: redisUrl ? `${shown}, Redis at ${new URL(redisUrl).host}` : shown,
       async check() {

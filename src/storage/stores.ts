@@ -1,8 +1,11 @@
 // The storage room: Postgres and Redis. It knows SQL and keys, no rules; its settings arrive as arguments.
 import type { ApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
+import type { AuditLog, MacOf } from './audit.ts';
 import type { Clients } from './clients.ts';
+import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
+import type { Roles } from './roles.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { Users } from './users.ts';
 
@@ -11,11 +14,15 @@ export type StoreState = { status: 'up' | 'down'; latency_ms: number };
 
 export type Stores = {
   users: Users;
+  roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;
   signingKeys: SigningKeys;
   artifacts: Artifacts;
   rateLimits: RateLimits;
+  outgoingMails: OutgoingMails;
+  /** The audit log, under a key that the stores do not have. */
+  auditLog(macOf: MacOf): AuditLog;
   /** The migrations that opening has applied, by name. */
   appliedMigrations: string[];
   /** For people: which stores are in use, without credentials. */

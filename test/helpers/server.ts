@@ -34,7 +34,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       done();
     },
   });
-  const { app, accounts, clients } = await createApp(
+  const { app, accounts, audit, mail, clients } = await createApp(
     {
       issuer,
       production: false,
@@ -60,6 +60,9 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
     /** Where it listens, whatever the issuer says. */
     origin: `http://localhost:${(http.address() as AddressInfo).port}`,
     accounts,
+    audit,
+    /** What was mailed; nothing leaves the test. */
+    mail,
     clients,
     stores,
     database,

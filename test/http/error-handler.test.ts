@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { CsrfError } from '../../src/http/csrf.ts';
 import { errorHandler, storeDown } from '../../src/http/error-handler.ts';
 import { createPages } from '../../src/http/pages.ts';
+import { createRequestContext } from '../../src/http/request-context.ts';
 import { createServer } from '../../src/http/server.ts';
 import { formBody } from '../../src/http/validate.ts';
 import { InteractionGone } from '../../src/oidc/interactions.ts';
@@ -27,6 +28,7 @@ const answerTo = async (route: Middleware, init: RequestInit = {}, path = '/') =
     logger,
     formBody,
     errorHandler(pages, logger),
+    createRequestContext(),
   );
   app.use(route);
   const server = app.listen(0, '127.0.0.1');

@@ -1,0 +1,123 @@
+import type { Pool } from 'pg';
+
+export type AuditRow = { seq: number; event: string; mac: string };
+
+/** What an event is looked for by; all that are given have to hold. Times are ISO 8601 in UTC. */
+export type AuditFilter = {
+  type?: string | undefined;
+  actor?: string | undefined;
+  target?: string | undefined;
+  client?: string | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+};
+
+/** The chain's link: what binds an event to its place and to the row before it. */
+export type MacOf = (previousMac: string, seq: number, event: string) => string;
+
+// Any number that nothing else in this database locks.
+const LOCK = 7_310_264_001;
+/** Events written by one transaction at most. */
+const BATCH = 200;
+
+type Waiting = { event: string; resolve(): void; reject(error: unknown): void };
+
+export type AuditLog = ReturnType<typeof createAuditLog>;
+
+/** Append-only, in one order over all processes. Events that come while others are being written are written together. */
+export const createAuditLog = (pool: Pool, macOf: MacOf) => {
+  const waiting: Waiting[] = [];
+  let writing = false;
+
+  const write = async (events: string[]): Promise<void> => {
+    const client = await pool.connect();
+    let broken: Error | undefined;
+    try {
+      await client.query('BEGIN');
+      // Whoever holds the lock sees the last row; nobody appends until it commits.
+      await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+      const last = await client.query<{ seq: string; mac: string }>(
+        'SELECT seq, mac FROM audit_events ORDER BY seq DESC LIMIT 1',
+      );
+      let seq = Number(last.rows[0]?.seq ?? 0);
+      let mac = last.rows[0]?.mac ?? '';
+      const macs = events.map((event) => {
+        seq += 1;
+        mac = macOf(mac, seq, event);
+        return mac;
+      });
+      await client.query(
+        `INSERT INTO audit_events (seq, event, mac)
+         SELECT $1::bigint + place, event, mac FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (event, mac, place)`,
+        [seq - events.length, events, macs],
+      );
+      await client.query('COMMIT');
+    } catch (error) {
+      broken = error instanceof Error ? error : new Error(String(error));
+      throw error;
+    } finally {
+      // A connection that failed inside a transaction is not used again.
+      client.release(broken);
+    }
+  };
+
+  const drain = async (): Promise<void> => {
+    writing = true;
+    while (waiting.length > 0) {
+      const batch = waiting.splice(0, BATCH);
+      try {
+        await write(batch.map(({ event }) => event));
+        for (const { resolve } of batch) resolve();
+      } catch (error) {
+        for (const { reject } of batch) reject(error);
+      }
+    }
+    writing = false;
+  };
+
+  const rowsOf = ({ rows }: { rows: { seq: string; event: string; mac: string }[] }): AuditRow[] =>
+    rows.map(({ seq, event, mac }) => ({ seq: Number(seq), event, mac }));
+
+  return {
+    /** Resolves when the event is on disk. @param event Its JSON; `time` and `type` are required members. */
+    append: (event: string): Promise<void> =>
+      new Promise((resolve, reject) => {
+        waiting.push({ event, resolve, reject });
+        if (!writing) void drain();
+      }),
+
+    /** Newest first, from before `beforeSeq` on. */
+    async list(filter: AuditFilter, beforeSeq: number | undefined, limit: number): Promise<AuditRow[]> {
+      const { type, actor, target, client, from, to } = filter;
+      const found = await pool.query<{ seq: string; event: string; mac: string }>(
+        `SELECT seq, event, mac FROM audit_events
+         WHERE ($1::text IS NULL OR type = $1) AND ($2::text IS NULL OR actor = $2) AND ($3::text IS NULL OR target = $3)
+           AND ($4::text IS NULL OR client = $4) AND ($5::text IS NULL OR time >= $5) AND ($6::text IS NULL OR time < $6)
+           AND ($7::bigint IS NULL OR seq < $7)
+         ORDER BY seq DESC LIMIT $8`,
+        [type, actor, target, client, from, to, beforeSeq, limit],
+      );
+      return rowsOf(found);
+    },
+
+    /** Everything that names a user as actor or target, newest first. */
+    async listOf(userId: string, limit: number): Promise<AuditRow[]> {
+      return rowsOf(
+        await pool.query(
+          'SELECT seq, event, mac FROM audit_events WHERE actor = $1 OR target = $1 ORDER BY seq DESC LIMIT $2',
+          [userId, limit],
+        ),
+      );
+    },
+
+    /** Oldest first, after `afterSeq`: for going through all of it. */
+    async walk(afterSeq: number, limit: number): Promise<AuditRow[]> {
+      return rowsOf(
+        await pool.query('SELECT seq, event, mac FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2', [
+          afterSeq,
+          limit,
+        ]),
+      );
+    },
+  };
+};
