@@ -5,9 +5,11 @@ import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
+import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
+import { createVerification } from './domain/verification.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
@@ -48,7 +50,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
   const mail = createMail(stores.outgoingMails, secrets);
-  const accounts = createAccounts(stores.users, stores.artifacts, createPasswords(settings.passwordMinLength));
+  const passwords = createPasswords(settings.passwordMinLength);
+  const accounts = createAccounts(stores.users, stores.artifacts, passwords);
+  const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
+  const verification = createVerification(stores, mail, audit, issuer);
 
   const pages = createPages({ issuer, cache: production });
   const labelOf = async (accountId: string) => {
@@ -87,7 +92,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(),
-    authRoutes(accounts, signIn, tokens, requireUser),
+    authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),

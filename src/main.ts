@@ -33,8 +33,9 @@ const logStoreErrors = (log: Logger): StoreSettings['onError'] => {
   };
 };
 
-const sweepAll = async (artifacts: Stores['artifacts']): Promise<void> => {
+const sweepAll = async ({ artifacts, oneTimeTokens }: Stores): Promise<void> => {
   while ((await artifacts.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
+  while ((await oneTimeTokens.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
 };
 
 const openLog = ({ logLevel, production }: Config) =>
@@ -79,7 +80,7 @@ const serve = async (config: Config, log: Logger) => {
   });
 
   const sweep = setInterval(() => {
-    sweepAll(stores.artifacts).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
+    sweepAll(stores).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
   }, SWEEP_MS);
 
   const close = async (signal: string) => {

@@ -36,6 +36,7 @@ const STATUS = {
   unknown_api_key: 404,
   client_exists: 409,
   invalid_client_metadata: 422,
+  invalid_one_time_token: 422,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

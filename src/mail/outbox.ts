@@ -28,12 +28,17 @@ export const createMail = (store: MailStore, sealer: Sealer) => ({
     await store.add(id, sealer.seal(JSON.stringify({ to, message } satisfies Posted), contextOf(id)), null);
   },
 
+  /** Costs as much as `send` and leads to nothing: for who must not learn whether there was anybody to write to. */
+  async decoy(): Promise<void> {
+    const id = randomUUID();
+    await store.add(id, sealer.seal(JSON.stringify({ decoy: '-'.repeat(300) }), contextOf(id)), null);
+  },
+
   /** Mails that were kept instead of sent, newest first. */
   async kept(limit = 100): Promise<(Posted & { id: string; createdAt: Date })[]> {
-    return (await store.kept(limit)).map(({ id, sealed, createdAt }) => ({
-      id,
-      createdAt,
-      ...(JSON.parse(sealer.open(sealed, contextOf(id))) as Posted),
-    }));
+    return (await store.kept(limit)).flatMap(({ id, sealed, createdAt }) => {
+      const posted = JSON.parse(sealer.open(sealed, contextOf(id))) as Posted | { decoy: string };
+      return 'decoy' in posted ? [] : [{ id, createdAt, ...posted }];
+    });
   },
 });

@@ -10,6 +10,7 @@ import { createClients } from './clients.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
+import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
@@ -165,6 +166,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       signingKeys: createSigningKeys(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
+      oneTimeTokens: createOneTimeTokens(prisma),
       outgoingMails: createOutgoingMails(prisma),
       auditLog: (macOf) => createAuditLog(pool, macOf),
       appliedMigrations,

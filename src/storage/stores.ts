@@ -3,6 +3,7 @@ import type { ApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import type { AuditLog, MacOf } from './audit.ts';
 import type { Clients } from './clients.ts';
+import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
@@ -20,6 +21,7 @@ export type Stores = {
   signingKeys: SigningKeys;
   artifacts: Artifacts;
   rateLimits: RateLimits;
+  oneTimeTokens: OneTimeTokens;
   outgoingMails: OutgoingMails;
   /** The audit log, under a key that the stores do not have. */
   auditLog(macOf: MacOf): AuditLog;

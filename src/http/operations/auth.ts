@@ -1,0 +1,110 @@
+import { z } from 'zod';
+import type { Operations } from '../operation.ts';
+import { Account, Email, OneTimeToken, Password } from './fields.ts';
+
+export const Registration = z.strictObject({
+  email: Email,
+  password: Password,
+  username: z.string().min(1).max(64).optional(),
+});
+export const Login = z.union(
+  [
+    z.strictObject({ email: Email, password: Password }),
+    z.strictObject({ username: z.string().min(1).max(320), password: Password }),
+  ],
+  'needs email (or username) and password, and nothing else',
+);
+export const Refresh = z.strictObject({ refresh_token: z.string().min(1).max(512) });
+export const Logout = z.strictObject({ refresh_token: z.string().min(1).max(512).optional() });
+export const Address = z.strictObject({ email: Email });
+export const Reset = z.strictObject({ token: OneTimeToken, new_password: Password });
+export const Verification = z.strictObject({ token: OneTimeToken });
+
+const TokenPair = z.strictObject({
+  access_token: z.string(),
+  refresh_token: z.string(),
+  token_type: z.literal('bearer'),
+  expires_in: z.int(),
+});
+
+/** The same words whoever the address belongs to, if anybody. */
+export const ACCEPTED = { detail: 'If there is such an account, a mail is on its way to it.' } as const;
+const Accepted = z.strictObject({ detail: z.literal(ACCEPTED.detail) });
+
+const SAME_FOR_ALL =
+  'The answer is the same whether or not there is such an account, and so is the time that it takes.';
+
+export const authOperations = {
+  'POST /auth/register': {
+    summary: 'Creates an account',
+    description: 'A mail with a link that proves the address is sent to it. The account can be used at once.',
+    auth: 'none',
+    body: Registration,
+    example: { email: 'test@optima.ai', password: 'test123', username: 'testuser' },
+    answers: { 201: { description: 'The account', body: Account } },
+    problems: [409],
+  },
+  'POST /auth/login': {
+    summary: 'Signs in with a password',
+    description:
+      'Unknown, banned and wrong are refused in the same words and time. Signing in restores an account whose deletion was asked for and is not yet done.',
+    auth: 'none',
+    body: Login,
+    example: { email: 'test@optima.ai', password: 'test123' },
+    answers: { 200: { description: 'An access token and a refresh token', body: TokenPair } },
+    problems: [401, 429],
+  },
+  'POST /auth/refresh': {
+    summary: 'Exchanges a refresh token for a new pair',
+    description:
+      'The old refresh token is spent. Tried again shortly after, it gives the same successor; later it ends the sign-in.',
+    auth: 'none',
+    body: Refresh,
+    example: { refresh_token: 'KJn…' },
+    answers: { 200: { description: 'A new pair', body: TokenPair } },
+    problems: [401],
+  },
+  'POST /auth/logout': {
+    summary: 'Ends the sign-in that the bearer token belongs to',
+    description: 'Access token and refresh token end at once. The refresh token in the body is optional.',
+    auth: 'bearer or key',
+    body: Logout,
+    example: {},
+    answers: { 204: { description: 'Signed out' } },
+    problems: [401],
+  },
+  'POST /auth/forgot-password': {
+    summary: 'Mails a link to choose a new password',
+    description: `The link holds a token for 30 minutes and one use; only the newest one works. ${SAME_FOR_ALL}`,
+    auth: 'none',
+    body: Address,
+    example: { email: 'test@optima.ai' },
+    answers: { 202: { description: 'Taken up', body: Accepted } },
+  },
+  'POST /auth/reset-password': {
+    summary: 'Sets a new password with a token from a mail',
+    description:
+      'Ends every session and token of the user; API keys go on. A password that is refused leaves the token as it is.',
+    auth: 'none',
+    body: Reset,
+    example: { token: 'dGhl…', new_password: 'correct horse battery' },
+    answers: { 204: { description: 'The new password holds' } },
+  },
+  'POST /auth/verify-email': {
+    summary: 'Proves an address with a token from a mail',
+    description: 'Of a new account, or the new address of an account that asked to change it, which changes now.',
+    auth: 'none',
+    body: Verification,
+    example: { token: 'dGhl…' },
+    answers: { 204: { description: 'The address is proven' } },
+    problems: [409],
+  },
+  'POST /auth/resend-verification': {
+    summary: 'Mails the link that proves an address again',
+    description: `The link works for 48 hours; older ones end. ${SAME_FOR_ALL}`,
+    auth: 'none',
+    body: Address,
+    example: { email: 'test@optima.ai' },
+    answers: { 202: { description: 'Taken up', body: Accepted } },
+  },
+} satisfies Operations;
