@@ -91,7 +91,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   for (const router of [
     healthRoutes(stores.check, version),
     assetRoutes(),
-    docsRoutes(),
+    docsRoutes(issuer, version, pages),
     authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),

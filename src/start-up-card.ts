@@ -12,7 +12,7 @@ export const startUpCard = (config: Config, port: number, stores: string, demo: 
     ['Listening on', `${host}:${port}`],
     ['Discovery', `${issuer}/.well-known/openid-configuration`],
     ['Sign in', `${issuer}/login`],
-    ['API docs', `${issuer}/openapi.json`],
+    ['API docs', `${issuer}/docs`],
     ['Data', resolve(dataDir)],
     ['Stores', stores],
   ];

@@ -109,7 +109,7 @@ test.serial('a first start on an empty DATA_DIR shows all that is needed to try 
     Issuer: origin,
     Discovery: discovery,
     'Sign in': `${origin}/login`,
-    'API docs': `${origin}/openapi.json`,
+    'API docs': `${origin}/docs`,
     Data: dataDir,
   });
   t.regex(card.Stores ?? '', /embedded/);
@@ -117,7 +117,7 @@ test.serial('a first start on an empty DATA_DIR shows all that is needed to try 
   t.regex(card['Demo client'] ?? '', /^optima_client {2}secret \S{32,}$/);
 
   t.like(await (await fetch(discovery)).json(), { issuer: origin });
-  t.is((await fetch(`${origin}/openapi.json`)).status, 200);
+  t.is((await fetch(`${origin}/docs`)).status, 200);
   const health = await fetch(`${origin}/health`);
   t.is(health.status, 200);
   t.like(await health.json(), { status: 'up', stores: { postgres: { status: 'up' } } });

@@ -1,14 +1,16 @@
 import type { z } from 'zod';
 
 /**
- * What a route takes and answers, in the very schemas that it validates with. The API's description is made from these, and a
- * test holds every answer against them.
+ * What a route takes and answers, in the very schemas that it validates with. The API's description is made from these, and
+ * the tests hold every answer against it.
  */
 export type Operation = {
+  /** The group it is listed under; by default one is found from the path. */
+  tag?: string;
   summary: string;
   description?: string;
-  /** How a caller shows who they are; 'bearer' alone where no API key is taken. */
-  auth: 'none' | 'bearer' | 'bearer or key';
+  /** How a caller shows who they are; 'bearer' alone where no API key is taken, 'client' by RFC 6749 §2.3. */
+  auth: 'none' | 'bearer' | 'bearer or key' | 'client';
   /** The scope it needs. */
   scope?: string;
   query?: z.ZodObject;
@@ -19,8 +21,10 @@ export type Operation = {
   example?: unknown;
   /** Status → what it means and the body's form. */
   answers: Record<number, { description: string; body?: z.ZodType; type?: string }>;
-  /** Statuses answered with problem details (RFC 9457), beyond those that every route has. */
+  /** Statuses answered with problem details (RFC 9457), beyond those that follow from `auth`, `scope`, `body` and `query`. */
   problems?: number[];
+  /** Statuses answered with an OAuth error (RFC 6749 §5.2) in place of problem details. */
+  oauthErrors?: number[];
 };
 
 /** By method and path as the router spells it: `GET /users/api-keys/:id`. */

@@ -76,6 +76,7 @@ export type ViewData = {
     requestId: string;
   };
   home: { issuer: string; discoveryUrl: string };
+  docs: Record<never, never>;
   /** Where the direct way to sign in ends. */
   account: { account: { label: string } };
 };

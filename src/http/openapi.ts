@@ -1,0 +1,159 @@
+import { STATUS_CODES } from 'node:http';
+import { z } from 'zod';
+import type { Operation, Operations } from './operation.ts';
+import { OAuthError, Problem } from './operations/problem.ts';
+
+type Json = Record<string, unknown>;
+
+/** Groups, by the longest path that fits; an operation may name another. */
+const TAGS = {
+  '/auth': 'Accounts',
+  '/users/me': 'Users',
+  '/users/api-keys': 'API keys',
+  '/admin/users': 'Administration: users',
+  '/admin/clients': 'Administration: clients',
+  '/admin/audit': 'Administration: audit',
+};
+
+const SECURITY: Record<Operation['auth'], Json[]> = {
+  none: [],
+  bearer: [{ bearer: [] }],
+  'bearer or key': [{ bearer: [] }, { apiKey: [] }],
+  client: [{ clientBasic: [] }, {}],
+};
+
+const INTRODUCTION = `An OpenID Connect provider, and the REST API of the platform's own apps.
+
+Third-party apps start from discovery. The platform's own apps sign in at \`POST /auth/login\`, services send an API key in \`X-API-Key\`.
+Failures are problem details (RFC 9457) with a stable \`code\`; the endpoints under \`/oauth\` answer OAuth errors (RFC 6749).
+Every answer bears \`X-Request-Id\`. Unknown fields are refused. Bodies may have 100 KiB.`;
+
+const WHY: Record<number, string> = {
+  400: 'The body is not JSON',
+  401: 'No live credentials: `WWW-Authenticate` says what is missing',
+  403: 'The credentials do not reach this far: `insufficient_scope`',
+  404: 'There is no such thing',
+  409: 'It does not go with what is there',
+  413: 'The body is too large',
+  415: 'The body is of another content type',
+  422: 'Something in the request does not fit: `errors` names every path',
+  429: 'Too many: `Retry-After` says how many seconds to wait',
+  503: 'The service cannot answer just now: try again after `Retry-After`',
+};
+
+/** What can go wrong everywhere, or follows from what a route takes. */
+const problemsOf = ({ auth, scope, body, bodyType, query, problems = [] }: Operation): number[] => [
+  ...new Set([
+    ...(auth.startsWith('bearer') ? [401] : []),
+    ...(scope ? [403] : []),
+    ...(body && bodyType === undefined ? [400, 413, 415, 422] : []),
+    ...(query ? [422] : []),
+    ...problems,
+    503,
+  ]),
+];
+
+/** The API's description, OpenAPI 3.1, from the schemas that the routes themselves validate with. */
+export const openApiDocument = (operations: Operations, issuer: string, version: string) => {
+  const schemas: Json = {};
+
+  /** A schema as JSON Schema; what has a name of its own goes to the components. */
+  const schemaOf = (type: z.ZodType, io: 'input' | 'output'): Json => {
+    const {
+      $schema: _,
+      $defs = {},
+      ...schema
+    } = z.toJSONSchema(type, { io, unrepresentable: 'any', reused: 'inline' });
+    const pointed = JSON.parse(JSON.stringify({ schema, $defs }).replaceAll('#/$defs/', '#/components/schemas/'));
+    Object.assign(schemas, pointed.$defs);
+    const { id, ...own } = pointed.schema;
+    if (typeof id !== 'string') return own;
+    schemas[id] = own;
+    return { $ref: `#/components/schemas/${id}` };
+  };
+
+  const content = (type: string, schema?: z.ZodType): Json => ({
+    content: { [type]: schema ? { schema: schemaOf(schema, 'output') } : {} },
+  });
+
+  const responsesOf = (operation: Operation): Json => {
+    const oauth = (operation.oauthErrors ?? []).map((status) => [
+      status,
+      { description: 'An OAuth error', ...content('application/json', OAuthError) },
+    ]);
+    const problems = problemsOf(operation).map((status) => [
+      status,
+      { description: WHY[status] ?? STATUS_CODES[status], ...content('application/problem+json', Problem) },
+    ]);
+    const answers = Object.entries(operation.answers).map(([status, { description, body, type }]) => [
+      status,
+      { description, ...((body || type) && content(type ?? 'application/json', body)) },
+    ]);
+    return Object.fromEntries([...problems, ...oauth, ...answers]);
+  };
+
+  const parametersOf = (path: string, { query }: Operation): Json[] => {
+    const inPath = [...path.matchAll(/:(\w+)/g)].map(([, name]) => ({
+      name,
+      in: 'path',
+      required: true,
+      schema: { type: 'string' },
+    }));
+    if (!query) return inPath;
+    const { properties = {}, required = [] } = schemaOf(query, 'input') as { properties?: Json; required?: string[] };
+    const inQuery = Object.entries(properties).map(([name, schema]) => {
+      const { description, ...rest } = Object(schema) as Json;
+      return { name, in: 'query', required: required.includes(name), description, schema: rest };
+    });
+    return [...inPath, ...inQuery];
+  };
+
+  const paths: Record<string, Json> = {};
+  for (const [key, operation] of Object.entries(operations)) {
+    const [method = '', path = ''] = key.split(' ');
+    const { tag, summary, description, auth, scope, body, bodyType = 'application/json', example } = operation;
+    const group = Object.entries(TAGS)
+      .sort(([a], [b]) => b.length - a.length)
+      .find(([prefix]) => path.startsWith(prefix))?.[1];
+    const parameters = parametersOf(path, operation);
+    const entry = {
+      tags: [tag ?? group ?? 'Other'],
+      operationId: `${method.toLowerCase()}${path.replace(/[^a-zA-Z0-9]+(.)?/g, (_, next: string = '') => next.toUpperCase())}`,
+      summary,
+      description: [description, scope && `Needs the scope \`${scope}\`.`].filter(Boolean).join('\n\n') || undefined,
+      security: SECURITY[auth],
+      parameters: parameters.length > 0 ? parameters : undefined,
+      requestBody: body && {
+        required: !body.safeParse({}).success,
+        content: { [bodyType]: { schema: schemaOf(body, 'input'), example } },
+      },
+      responses: responsesOf(operation),
+    };
+    const at = path.replace(/:(\w+)/g, '{$1}');
+    paths[at] = { ...paths[at], [method.toLowerCase()]: JSON.parse(JSON.stringify(entry)) };
+  }
+
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'User Auth',
+      version,
+      license: { name: 'MIT', identifier: 'MIT' },
+      description: INTRODUCTION,
+    },
+    servers: [{ url: issuer }],
+    paths,
+    components: {
+      securitySchemes: {
+        bearer: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'An access token: of POST /auth/login, or of /oauth/token with the scope that the route names.',
+        },
+        apiKey: { type: 'apiKey', in: 'header', name: 'X-API-Key', description: 'A key of POST /users/api-keys.' },
+        clientBasic: { type: 'http', scheme: 'basic', description: 'client_id and client_secret (RFC 6749 §2.3.1)' },
+      },
+      schemas,
+    },
+  };
+};

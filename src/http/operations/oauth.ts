@@ -1,0 +1,160 @@
+// The engine's own endpoints: it validates them, and these say how. Clients should start from discovery.
+import { z } from 'zod';
+import type { Operations } from '../operation.ts';
+
+const Metadata = z.looseObject({ issuer: z.string() });
+
+const Authorization = z.looseObject({
+  client_id: z.string(),
+  response_type: z.literal('code'),
+  redirect_uri: z.string().optional().describe('Required unless the client has registered exactly one'),
+  scope: z.string().optional(),
+  state: z.string().optional(),
+  nonce: z.string().optional(),
+  code_challenge: z.string().optional().describe('RFC 7636; required for public clients'),
+  code_challenge_method: z.literal('S256').optional(),
+  response_mode: z.enum(['query', 'fragment', 'form_post']).optional(),
+  prompt: z.string().optional().describe('none, login, consent, select_account'),
+  max_age: z.string().optional().describe('Seconds since the person last signed in'),
+  login_hint: z.string().optional(),
+  id_token_hint: z.string().optional(),
+  ui_locales: z.string().optional(),
+  acr_values: z.string().optional(),
+  claims: z.string().optional().describe('OIDC Core §5.5, as JSON'),
+});
+
+const ClientCredentials = {
+  client_id: z.string().optional().describe('Unless sent by HTTP Basic'),
+  client_secret: z.string().optional().describe('Unless sent by HTTP Basic'),
+  client_assertion: z.string().optional().describe('private_key_jwt'),
+  client_assertion_type: z.literal('urn:ietf:params:oauth:client-assertion-type:jwt-bearer').optional(),
+};
+
+const TokenRequest = z.looseObject({
+  grant_type: z.enum(['authorization_code', 'refresh_token', 'client_credentials']),
+  code: z.string().optional().describe('With authorization_code'),
+  redirect_uri: z.string().optional().describe('The same as in the authorization request'),
+  code_verifier: z.string().optional().describe('RFC 7636'),
+  refresh_token: z.string().optional().describe('With refresh_token; every use replaces it'),
+  scope: z.string().optional().describe('Fewer scopes than granted'),
+  ...ClientCredentials,
+});
+
+const Tokens = z
+  .looseObject({
+    access_token: z.string(),
+    token_type: z.string(),
+    expires_in: z.int(),
+    refresh_token: z.string().optional(),
+    id_token: z.string().optional(),
+    scope: z.string().optional(),
+  })
+  .meta({ id: 'Tokens' });
+
+const TokenQuestion = z.looseObject({
+  token: z.string(),
+  token_type_hint: z.string().optional(),
+  ...ClientCredentials,
+});
+const Introspection = z.looseObject({ active: z.boolean() });
+const UserInfo = z.looseObject({ sub: z.string() });
+const JwkSet = z.strictObject({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string() })) });
+const Health = z.strictObject({
+  status: z.enum(['up', 'down']),
+  version: z.string(),
+  stores: z.record(z.string(), z.strictObject({ status: z.enum(['up', 'down']), latency_ms: z.number() })),
+});
+
+const FORM = 'application/x-www-form-urlencoded';
+
+export const oauthOperations = {
+  'GET /.well-known/openid-configuration': {
+    tag: 'Discovery',
+    summary: 'The provider’s metadata (OpenID Connect Discovery)',
+    auth: 'none',
+    answers: { 200: { description: 'Where everything is, and what is supported', body: Metadata } },
+  },
+  'GET /.well-known/oauth-authorization-server': {
+    tag: 'Discovery',
+    summary: 'The same for OAuth clients (RFC 8414)',
+    auth: 'none',
+    answers: { 200: { description: 'Where everything is, and what is supported', body: Metadata } },
+  },
+  'GET /oauth/jwks': {
+    tag: 'Discovery',
+    summary: 'The public keys that tokens are signed with (RFC 7517)',
+    auth: 'none',
+    answers: { 200: { description: 'The keys', body: JwkSet, type: 'application/jwk-set+json' } },
+  },
+  'GET /oauth/authorize': {
+    tag: 'Authorization',
+    summary: 'Where an app sends the browser to have somebody sign in (RFC 6749 §4.1)',
+    auth: 'none',
+    query: Authorization,
+    answers: {
+      303: { description: 'On to a page of ours, or back to the app with a code or an error' },
+      400: { description: 'Not a request that can be answered to the app: a page says why', type: 'text/html' },
+    },
+  },
+  'GET /oauth/logout': {
+    tag: 'Authorization',
+    summary: 'Where an app sends the browser to sign out (OpenID Connect RP-Initiated Logout)',
+    auth: 'none',
+    query: z.looseObject({
+      id_token_hint: z.string().optional(),
+      client_id: z.string().optional(),
+      post_logout_redirect_uri: z.string().optional(),
+      state: z.string().optional(),
+      ui_locales: z.string().optional(),
+    }),
+    answers: {
+      200: { description: 'A page asks whether to sign out', type: 'text/html' },
+      303: { description: 'Nobody is signed in: on to where signing out leads' },
+      400: { description: 'The request does not fit: a page says why', type: 'text/html' },
+    },
+  },
+  'POST /oauth/token': {
+    tag: 'Tokens',
+    summary: 'Exchanges a code, a refresh token or client credentials for tokens (RFC 6749 §3.2)',
+    auth: 'client',
+    body: TokenRequest,
+    bodyType: FORM,
+    answers: { 200: { description: 'The tokens', body: Tokens } },
+    oauthErrors: [400, 401, 429],
+  },
+  'GET /oauth/userinfo': {
+    tag: 'Tokens',
+    summary: 'The claims that an access token is good for (OIDC Core §5.3)',
+    auth: 'bearer',
+    answers: { 200: { description: 'The claims', body: UserInfo } },
+    oauthErrors: [400, 401, 403],
+  },
+  'POST /oauth/introspect': {
+    tag: 'Tokens',
+    summary: 'Whether a token is live, and what it stands for (RFC 7662)',
+    description: 'Answers for every token of this service, JWTs included.',
+    auth: 'client',
+    body: TokenQuestion,
+    bodyType: FORM,
+    answers: { 200: { description: 'What is known of it', body: Introspection } },
+    oauthErrors: [400, 401, 429],
+  },
+  'POST /oauth/revoke': {
+    tag: 'Tokens',
+    summary: 'Ends a token (RFC 7009)',
+    auth: 'client',
+    body: TokenQuestion,
+    bodyType: FORM,
+    answers: { 200: { description: 'It is not live, whatever it was before' } },
+    oauthErrors: [400, 401, 429],
+  },
+  'GET /health': {
+    tag: 'Operations',
+    summary: 'Whether the service and its stores are up',
+    auth: 'none',
+    answers: {
+      200: { description: 'Everything answers', body: Health },
+      503: { description: 'A store does not', body: Health },
+    },
+  },
+} satisfies Operations;
