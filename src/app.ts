@@ -9,6 +9,7 @@ import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
+import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createVerification } from './domain/verification.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createEnginePages } from './http/engine-pages.ts';
@@ -40,6 +41,7 @@ export type AppSettings = EngineSettings & {
   masterKey: string;
   trustProxy: number;
   passwordMinLength: number;
+  rateLimits: Limits;
   version: string;
 };
 
@@ -47,6 +49,7 @@ export type AppSettings = EngineSettings & {
 export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
   const { issuer, production, trustProxy, version } = settings;
   const secrets = createSecrets(settings.masterKey);
+  const throttles = createThrottles(stores.rateLimits, settings.rateLimits);
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
   const mail = createMail(stores.outgoingMails, secrets);
@@ -69,13 +72,14 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     secrets,
     accounts,
     createEnginePages(pages, labelOf, storeDown),
+    throttles,
   );
   provider.on('server_error', (ctx, error) =>
     log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
   );
 
-  const signIn = createSignIn(accounts, stores.rateLimits, secrets);
-  const apiKeys = createApiKeys(stores.apiKeys);
+  const signIn = createSignIn(accounts, stores.rateLimits, settings.rateLimits, secrets);
+  const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);

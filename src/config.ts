@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { readDotEnv } from './config-dot-env.ts';
 import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
+import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 
 export type Config = {
   production: boolean;
@@ -31,6 +32,7 @@ export type Config = {
   trustProxy: number;
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
   passwordMinLength: number;
+  rateLimits: Limits;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** Processes to run. */
   webConcurrency: number;
@@ -82,6 +84,9 @@ const visible = text('must be printable ASCII', (value) => /^[\x20-\x7e]+$/.test
 
 const listed = (value: string) => value.split(/[\s,]+/).filter(Boolean);
 
+// At most a thousand million points, at most a day.
+const RATE_LIMIT = /^([a-z-]+)=([1-9]\d{0,8})\/([1-9]\d{0,3}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d{2}|86400)$/;
+
 const fields = {
   NODE_ENV: oneOf('development', 'test', 'production').default('development'),
   ISSUER: text('must be an http(s) URL of scheme, host and port alone: no path, query or fragment', isIssuer)
@@ -119,6 +124,23 @@ const fields = {
   REFRESH_RETRY_SECONDS: whole(0, 600, 'seconds').default(60),
   SESSION_EXPIRE_SECONDS: whole(1, 31_536_000, 'seconds').default(3600),
   PASSWORD_MIN_LENGTH: whole(6, 64, 'characters').optional(),
+  RATE_LIMITS: text(
+    `must be name=points/seconds, separated by commas; the names are ${Object.keys(DEFAULT_LIMITS).join(', ')}`,
+    (value) =>
+      listed(value).every((one) => {
+        const [, name = ''] = RATE_LIMIT.exec(one) ?? [];
+        return Object.hasOwn(DEFAULT_LIMITS, name);
+      }),
+  )
+    .default('')
+    .transform((value) =>
+      Object.fromEntries(
+        listed(value).map((one): [string, Limit] => {
+          const [, name = '', points, seconds] = RATE_LIMIT.exec(one) ?? [];
+          return [name, { points: Number(points), seconds: Number(seconds) }];
+        }),
+      ),
+    ),
   OAUTH_CLIENT_ID: text(
     'must be 1 to 200 printable ASCII characters without spaces, and not user-auth, which is built in',
     (value) => /^[\x21-\x7e]{1,200}$/.test(value) && value !== 'user-auth',
@@ -182,6 +204,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
             redirectUris: values.OAUTH_REDIRECT_URIS,
           }
         : undefined,
+    rateLimits: { ...DEFAULT_LIMITS, ...values.RATE_LIMITS },
     passwordMinLength: values.PASSWORD_MIN_LENGTH ?? (production ? 8 : 6),
     logLevel: values.LOG_LEVEL,
     webConcurrency: values.WEB_CONCURRENCY,

@@ -2,9 +2,12 @@ import { randomBytes, randomUUID } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { crc32 } from 'node:zlib';
 import type { ApiKey, ApiKeys as Store } from '../storage/api-keys.ts';
+import type { Roles } from '../storage/roles.ts';
 import type { User } from '../storage/users.ts';
+import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { sha256 } from './secrets.ts';
+import { type Budget, type Throttles, tooMany } from './throttles.ts';
 
 /** Live keys a user may have at once. */
 const MAX_KEYS = 50;
@@ -69,10 +72,29 @@ const shown = ({ keyHash: _, userId: __, ...key }: ApiKey): ShownKey => key;
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
-export const createApiKeys = (store: Store) => {
+export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, audit: Audit) => {
   const fresh = () => {
     const secret = newApiKey();
     return { secret, columns: { id: randomUUID(), prefix: secret.slice(0, PREFIX_LENGTH), keyHash: sha256(secret) } };
+  };
+
+  /** Notes that a key is in use: once a minute, and beside the request, which is not about that. */
+  const used = async (key: ApiKey): Promise<void> => {
+    const last = key.lastUsedAt;
+    if (last && Date.now() - last.getTime() <= TOUCH_MS) return;
+    // On the copy that the next request will see as well.
+    key.lastUsedAt = new Date();
+    if (last) {
+      store.touch(key.id).catch(() => {});
+      return;
+    }
+    if (await store.firstUse(key.id))
+      await audit.record({
+        type: 'api_key.first_used',
+        actor: key.userId,
+        target: key.userId,
+        details: { key: key.id },
+      });
   };
 
   return {
@@ -124,19 +146,31 @@ export const createApiKeys = (store: Store) => {
      * Whose key this is, and what it may do now: its scopes within what its owner's role permits today.
      *
      * @param ip The caller's address, held against the key's networks.
+     * @param report What is left of the key's budget, for the answer's headers.
      * @returns undefined for a key that is unknown, expired, used from elsewhere, or whose owner is banned.
+     * @throws {DomainError} `too_many_attempts`, past the key's rate limit, or for a network that tries keys out.
      */
     async authenticate(
       secret: string,
       ip: string,
+      report: (budget: Budget) => void = () => {},
     ): Promise<{ user: User; scopes: ReadonlySet<string>; keyId: string } | undefined> {
       if (!isApiKey(secret)) return undefined;
-      const holder = await store.findByHash(sha256(secret));
-      if (!holder) return undefined;
-      const { key, user, permissions } = holder;
+      const keyHash = sha256(secret);
+      // Both at once are one round trip. The budget goes by the hash: the key's id is not known yet.
+      const [budget, holder] = await Promise.all([throttles.key.spend(keyHash), store.findByHash(keyHash)]);
+      if (!holder) {
+        await throttles.unknownKeys.check(ip);
+        await throttles.unknownKeys.failed(ip);
+        return undefined;
+      }
+      const { key, user } = holder;
       if (user.bannedAt || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
-      if (!key.lastUsedAt || Date.now() - key.lastUsedAt.getTime() > TOUCH_MS) await store.touch(key.id);
+      report(budget);
+      if (!budget.allowed) throw tooMany(budget.resetSeconds);
+      await used(key);
+      const permissions = await roles.permissionsOf(user.role);
       return { user, keyId: key.id, scopes: new Set(key.scopes.filter((scope) => permissions.includes(scope))) };
     },
   };

@@ -1,15 +1,10 @@
-import { isIPv6 } from 'node:net';
 import type { RateLimits } from '../storage/rate-limits.ts';
 import { type Accounts, keyOf, type User } from './accounts.ts';
-import { DomainError } from './errors.ts';
 import { type Secrets, sha256 } from './secrets.ts';
+import { type Limits, networkOf, tooMany } from './throttles.ts';
 
-/** Failures an account has before it has to wait, for as long as a window lasts. */
-const ACCOUNT_FAILURES = 5;
 /** What a failure costs, against the one point that an attempt holds while it is under way: so many may be at once. */
 const FAILURE_POINTS = 5;
-const NETWORK_FAILURES = 100;
-const WINDOW_SECONDS = 15 * 60;
 /** The first wait; each further one within a day is twice as long, up to the window. */
 const FIRST_WAIT_SECONDS = 30;
 const DAY_SECONDS = 86_400;
@@ -21,17 +16,6 @@ export type Origin = {
   device?: string | undefined;
 };
 
-// An IPv6 subscriber has a /64 at least: counting single addresses would give each of them 2^64 tries.
-const networkOf = (ip: string): string => {
-  if (!isIPv6(ip)) return ip;
-  const [head = '', tail] = ip.toLowerCase().split('::');
-  const groups = head.split(':').filter(Boolean);
-  const rest = tail === undefined ? [] : tail.split(':').filter(Boolean);
-  if (rest.at(-1)?.includes('.')) return rest.at(-1) ?? ip;
-  while (groups.length + rest.length < 8) groups.push('0');
-  return [...groups, ...rest].slice(0, 4).join(':');
-};
-
 export type SignIn = ReturnType<typeof createSignIn>;
 
 /**
@@ -40,13 +24,11 @@ export type SignIn = ReturnType<typeof createSignIn>;
  *
  * @see [NIST SP 800-63B-4 §3.2.2](https://pages.nist.gov/800-63-4/sp800-63b.html) (rate limiting)
  */
-export const createSignIn = (accounts: Accounts, limits: RateLimits, secrets: Secrets) => {
-  const byAccount = limits('login-account', ACCOUNT_FAILURES * FAILURE_POINTS, WINDOW_SECONDS);
-  const byNetwork = limits('login-network', NETWORK_FAILURES, WINDOW_SECONDS);
-  const waits = limits('login-waits', Number.MAX_SAFE_INTEGER, DAY_SECONDS);
-
-  const tooMany = (seconds: number) =>
-    new DomainError('too_many_attempts', 'Too many attempts. Wait, then try again.', seconds);
+export const createSignIn = (accounts: Accounts, rateLimits: RateLimits, limits: Limits, secrets: Secrets) => {
+  const { points, seconds: windowSeconds } = limits['login-account'];
+  const byAccount = rateLimits('login-account', points * FAILURE_POINTS, windowSeconds);
+  const byNetwork = rateLimits('login-network', limits['login-network'].points, limits['login-network'].seconds);
+  const waits = rateLimits('login-waits', Number.MAX_SAFE_INTEGER, DAY_SECONDS);
 
   return {
     /** What a browser keeps, to be known again by `login`; nothing can be read from it. */
@@ -66,8 +48,8 @@ export const createSignIn = (accounts: Accounts, limits: RateLimits, secrets: Se
       // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
       // services signing in to one account at once, all rightly, are not in each other's way.
       const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
-      if (!ofNetwork.allowed) throw tooMany(ofNetwork.retryAfterSeconds);
-      if (!ofAccount.allowed) throw tooMany(ofAccount.retryAfterSeconds);
+      if (!ofNetwork.allowed) throw tooMany(ofNetwork.resetSeconds);
+      if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
 
       const user = await accounts.authenticate(login, password);
       if (user) {
@@ -76,7 +58,7 @@ export const createSignIn = (accounts: Accounts, limits: RateLimits, secrets: Se
       }
       if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining === 0) {
         const earlier = Number.MAX_SAFE_INTEGER - (await waits.spend(account)).remaining - 1;
-        await byAccount.block(account, Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, WINDOW_SECONDS));
+        await byAccount.block(account, Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, windowSeconds));
       }
       return undefined;
     },

@@ -3,6 +3,7 @@ import type { User } from '../domain/accounts.ts';
 import type { ApiKeys } from '../domain/api-keys.ts';
 import type { FirstPartyTokens } from '../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE } from '../oidc/own-resource.ts';
+import { tellBudget } from './rate-limit.ts';
 
 /** Who is calling, and what they may do. */
 export type SignedIn = {
@@ -49,7 +50,7 @@ export const createRequireUser =
       key !== '' && ctx.get('authorization') !== ''
         ? undefined
         : key !== ''
-          ? await apiKeys.authenticate(key, ctx.ip)
+          ? await apiKeys.authenticate(key, ctx.ip, tellBudget(ctx))
           : bearer !== ''
             ? await tokens.authenticate(bearer)
             : undefined;

@@ -32,16 +32,24 @@ export const deriveSuccessors = (provider: Provider, secrets: Secrets): void => 
   });
 };
 
+/** Decides whether a secret is compared at all, and learns how it went. @throws the engine's error that refuses it. */
+export type SecretGuard = (clientId: string, matches: () => boolean) => Promise<boolean>;
+
 /**
  * Lets the engine compare a presented client secret with a hash.
  * Relies on: the engine awaits `client.compareClientSecret(presented)` for client_secret_basic and _post, and uses
  * `clientSecret` for nothing else as long as no symmetric algorithm is enabled (see configuration.ts).
  */
-export const compareHashedClientSecrets = (provider: Provider, secrets: Secrets): void => {
+export const compareHashedClientSecrets = (
+  provider: Provider,
+  secrets: Secrets,
+  guard: SecretGuard = async (_clientId, matches) => matches(),
+): void => {
   Object.assign(provider.Client.prototype, {
     async compareClientSecret(this: ClientWithSecret, presented: unknown): Promise<boolean> {
       if (typeof presented !== 'string' || !this.clientSecret) return false;
-      return secrets.matches(`client-secret:${this.clientId}`, presented, this.clientSecret);
+      const { clientId, clientSecret } = this;
+      return guard(clientId, () => secrets.matches(`client-secret:${clientId}`, presented, clientSecret));
     },
   });
 };

@@ -3,10 +3,12 @@ import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-
 import type { Accounts } from '../domain/accounts.ts';
 import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
+import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
 
@@ -18,13 +20,15 @@ export const createProvider = async (
   secrets: Secrets,
   accounts: Accounts,
   pages: EnginePages,
+  throttles: Throttles,
 ): Promise<Provider> => {
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, pages),
     adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets, settings.refreshRetrySeconds),
   });
-  compareHashedClientSecrets(provider, secrets);
+  compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
     const uri = ctx.oidc?.params?.redirect_uri;

@@ -1,25 +1,45 @@
+import { createApiKeyCopies } from './api-key-copies.ts';
 import type { ApiKey } from './generated/client.ts';
 import type { PrismaClient } from './prisma.ts';
+import type { Stamps } from './stamps.ts';
 import type { User } from './users.ts';
 
 export type { ApiKey };
 
-/** A key with its owner and what the owner's role permits, as of now. */
-export type ApiKeyHolder = { key: ApiKey; user: User; permissions: string[] };
+/** A key with its owner. */
+export type ApiKeyHolder = { key: ApiKey; user: User };
 
 /** How long an expired key is still listed. */
 const KEPT_MS = 30 * 86_400_000;
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
-export const createApiKeys = (prisma: PrismaClient) => {
+export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   // Two at once for one user count one after the other.
   const lockOwner = (tx: Tx, userId: string) => tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+
+  const inTurn = <T>(userId: string, change: (tx: Tx) => Promise<T>): Promise<T> =>
+    stamps.changing(userId, () =>
+      prisma.$transaction(async (tx) => {
+        await lockOwner(tx, userId);
+        return change(tx);
+      }),
+    );
 
   const countLive = async (tx: Tx, userId: string): Promise<number> => {
     // Long expired keys tell nobody anything any more.
     await tx.apiKey.deleteMany({ where: { userId, expiresAt: { lt: new Date(Date.now() - KEPT_MS) } } });
     return tx.apiKey.count({ where: { userId, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] } });
+  };
+
+  const findByHash = async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
+    const found = await prisma.apiKey.findUnique({
+      where: { keyHash },
+      include: { user: true },
+    });
+    if (!found) return undefined;
+    const { user, ...key } = found;
+    return { key, user };
   };
 
   return {
@@ -34,21 +54,13 @@ export const createApiKeys = (prisma: PrismaClient) => {
     list: (userId: string): Promise<ApiKey[]> =>
       prisma.apiKey.findMany({ where: { userId }, orderBy: [{ createdAt: 'desc' }, { id: 'desc' }], take: 200 }),
 
-    /** The key with its owner, whatever their state. */
-    async findByHash(keyHash: string): Promise<ApiKeyHolder | undefined> {
-      const found = await prisma.apiKey.findUnique({
-        where: { keyHash },
-        include: { user: { include: { roleRecord: true } } },
-      });
-      if (!found) return undefined;
-      const { user: owner, ...key } = found;
-      const { roleRecord, ...user } = owner;
-      return { key, user, permissions: roleRecord.permissions };
-    },
+    /** The key with its owner, whatever their state; from a copy while nothing of the owner's has changed. */
+    findByHash: createApiKeyCopies(findByHash, stamps),
 
     /** False when the user has no such key. */
     async remove(userId: string, id: string): Promise<boolean> {
-      return (await prisma.apiKey.deleteMany({ where: { id, userId } })).count > 0;
+      const { count } = await stamps.changing(userId, () => prisma.apiKey.deleteMany({ where: { id, userId } }));
+      return count > 0;
     },
 
     /**
@@ -62,8 +74,7 @@ export const createApiKeys = (prisma: PrismaClient) => {
       overlapEnds: Date,
       limit: number,
     ): Promise<ApiKey | 'too_many' | undefined> =>
-      prisma.$transaction(async (tx) => {
-        await lockOwner(tx, userId);
+      inTurn(userId, async (tx) => {
         const old = await tx.apiKey.findFirst({ where: { id, userId } });
         if (!old || (old.expiresAt && old.expiresAt <= new Date())) return undefined;
         if ((await countLive(tx, userId)) >= limit) return 'too_many';
@@ -72,6 +83,15 @@ export const createApiKeys = (prisma: PrismaClient) => {
           await tx.apiKey.update({ where: { id }, data: { expiresAt: overlapEnds } });
         return tx.apiKey.create({ data: { ...successor, userId, name, scopes, allowedNetworks, expiresAt } });
       }),
+
+    /** Notes the first use. False when another has been noted before. */
+    async firstUse(id: string): Promise<boolean> {
+      const { count } = await prisma.apiKey.updateMany({
+        where: { id, lastUsedAt: null },
+        data: { lastUsedAt: new Date() },
+      });
+      return count > 0;
+    },
 
     /** Notes a use; a key in constant use is written once a minute. */
     async touch(id: string): Promise<void> {

@@ -16,6 +16,7 @@ import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRoles } from './roles.ts';
 import { createSigningKeys } from './signing-keys.ts';
+import { createMemoryStamps, createRedisStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUsers } from './users.ts';
 
@@ -157,11 +158,12 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
 
     const prisma = openPrisma(pool);
     closers.push(() => prisma.$disconnect());
+    const stamps = redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps();
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: createUsers(prisma),
       roles: createRoles(prisma),
-      apiKeys: createApiKeys(prisma),
+      apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
       artifacts,

@@ -2,12 +2,20 @@ import type { Redis } from 'ioredis';
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
 
 /** What is left of a budget. */
-export type Budget = { allowed: boolean; remaining: number; retryAfterSeconds: number };
+export type Budget = {
+  allowed: boolean;
+  limit: number;
+  remaining: number;
+  /** Until it is whole again. */
+  resetSeconds: number;
+};
 
 /** Points per key and window. */
 export type RateLimit = {
   /** Spends points (one, unless said otherwise); without enough of them it is not allowed, and they count all the same. */
   spend(key: string, points?: number): Promise<Budget>;
+  /** What `spend` would find, without spending. */
+  look(key: string): Promise<Budget>;
   /** Gives a point back. */
   refund(key: string): Promise<void>;
   /** No points for this long. */
@@ -28,15 +36,26 @@ export const createRateLimits =
     const options = { points, duration: windowSeconds, keyPrefix: `${prefix}limit:${name}` };
     const memory = new RateLimiterMemory(options);
     const limiter = redis ? new RateLimiterRedis({ ...options, storeClient: redis, insuranceLimiter: memory }) : memory;
+    const budget = (left: RateLimiterRes, allowed: boolean): Budget => ({
+      allowed,
+      limit: points,
+      remaining: allowed ? left.remainingPoints : 0,
+      resetSeconds: secondsOf(left),
+    });
     return {
-      async spend(key, points = 1) {
+      async spend(key, cost = 1) {
         try {
-          const left = await limiter.consume(key, points);
-          return { allowed: true, remaining: left.remainingPoints, retryAfterSeconds: 0 };
+          return budget(await limiter.consume(key, cost), true);
         } catch (refused) {
           if (!(refused instanceof RateLimiterRes)) throw refused;
-          return { allowed: false, remaining: 0, retryAfterSeconds: secondsOf(refused) };
+          return budget(refused, false);
         }
+      },
+      async look(key) {
+        const left = await limiter.get(key);
+        return left
+          ? budget(left, left.remainingPoints > 0)
+          : { allowed: true, limit: points, remaining: points, resetSeconds: windowSeconds };
       },
       async refund(key) {
         await limiter.reward(key);

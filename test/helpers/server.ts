@@ -4,15 +4,34 @@ import type { AddressInfo } from 'node:net';
 import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { type AppSettings, createApp } from '../../src/app.ts';
+import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
+import type { Stores } from '../../src/storage/stores.ts';
 import { testDatabase } from './database.ts';
 import { testRedis } from './redis.ts';
 
-export type TestServer = Awaited<ReturnType<typeof startServer>>;
+export type TestServer = Awaited<ReturnType<typeof createApp>> & {
+  issuer: string;
+  /** Where it listens, whatever the issuer says. */
+  origin: string;
+  stores: Stores;
+  database: Awaited<ReturnType<typeof testDatabase>>;
+  shared: {
+    database: Awaited<ReturnType<typeof testDatabase>>;
+    redis: Awaited<ReturnType<typeof testRedis>> | undefined;
+  };
+  /** What was logged so far. */
+  log(): string;
+  close(): Promise<void>;
+};
 
-export const startServer = async (overrides: Partial<AppSettings> = {}) => {
-  const database = await testDatabase();
-  const redis = process.env.TEST_REDIS_URL ? await testRedis() : undefined;
+/** @param beside Another server whose stores this one shares, as two processes do. */
+export const startServer = async (
+  overrides: Partial<AppSettings> = {},
+  beside?: Pick<TestServer, 'issuer' | 'shared'>,
+): Promise<TestServer> => {
+  const database = beside?.shared.database ?? (await testDatabase());
+  const redis = beside ? beside.shared.redis : process.env.TEST_REDIS_URL ? await testRedis() : undefined;
   const stores = await openStores({
     databaseUrl: database.connectionString,
     redisUrl: redis?.url,
@@ -25,7 +44,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
 
   const http = createHttpServer();
   await new Promise<void>((resolve) => http.listen(0, 'localhost', resolve));
-  const issuer = overrides.issuer ?? `http://localhost:${(http.address() as AddressInfo).port}`;
+  const issuer = overrides.issuer ?? beside?.issuer ?? `http://localhost:${(http.address() as AddressInfo).port}`;
 
   const lines: string[] = [];
   const sink = new Writable({
@@ -34,7 +53,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       done();
     },
   });
-  const { app, accounts, audit, mail, clients } = await createApp(
+  const wired = await createApp(
     {
       issuer,
       production: false,
@@ -47,31 +66,28 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
       refreshRetrySeconds: 60,
+      rateLimits: DEFAULT_LIMITS,
       version: 'test',
       ...overrides,
     },
     stores,
     pino({ level: 'debug' }, sink),
   );
-  http.on('request', app.callback());
+  http.on('request', wired.app.callback());
 
   return {
+    ...wired,
     issuer,
-    /** Where it listens, whatever the issuer says. */
     origin: `http://localhost:${(http.address() as AddressInfo).port}`,
-    accounts,
-    audit,
-    /** What was mailed; nothing leaves the test. */
-    mail,
-    clients,
     stores,
     database,
-    /** What was logged so far. */
+    shared: { database, redis },
     log: () => lines.join(''),
     async close() {
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
       await stores.close();
+      if (beside) return;
       await database.close();
       await redis?.close();
     },

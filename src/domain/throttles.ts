@@ -1,0 +1,132 @@
+import { isIPv6 } from 'node:net';
+import type { Budget, RateLimit, RateLimits } from '../storage/rate-limits.ts';
+import { DomainError } from './errors.ts';
+import { sha256 } from './secrets.ts';
+
+export type { Budget };
+
+/** So many points in so many seconds, counted from the first one spent. */
+export type Limit = { points: number; seconds: number };
+
+/**
+ * Every limit there is, with its default. By account means by what the caller names: an email address, a client, a key; so that
+ * one who guesses from many networks is slowed down too. By network is an IPv4 address or an IPv6 /64.
+ */
+export const DEFAULT_LIMITS = {
+  /** Wrong passwords for one account; each further wait is twice as long. */
+  'login-account': { points: 5, seconds: 900 },
+  /** Wrong passwords from one network. */
+  'login-network': { points: 100, seconds: 900 },
+  'register-account': { points: 60, seconds: 3600 },
+  'register-network': { points: 200, seconds: 3600 },
+  /** Mails with a link, for one address: past it nothing is mailed, and the answer stays the same. */
+  'mail-account': { points: 5, seconds: 3600 },
+  'mail-network': { points: 50, seconds: 3600 },
+  /** Links of mails that are wrong or spent. */
+  'link-network': { points: 50, seconds: 900 },
+  /** Wrong client credentials, for one client from one network: strangers elsewhere cannot lock an app out. */
+  'client-account': { points: 20, seconds: 900 },
+  'client-network': { points: 100, seconds: 900 },
+  /** Requests with one API key. */
+  'key-account': { points: 6000, seconds: 60 },
+  /** API keys that are not there, from one network. */
+  'key-network': { points: 100, seconds: 900 },
+} as const satisfies Record<string, Limit>;
+
+export type LimitName = keyof typeof DEFAULT_LIMITS;
+export type Limits = Record<LimitName, Limit>;
+
+const INNOCENT_MS = 1_000;
+/** Networks and clients that a process remembers at once. */
+const REMEMBERED = 10_000;
+
+// An IPv6 subscriber has a /64 at least: counting single addresses would give each of them 2^64 tries.
+export const networkOf = (ip: string): string => {
+  if (!isIPv6(ip)) return ip;
+  const [head = '', tail] = ip.toLowerCase().split('::');
+  const groups = head.split(':').filter(Boolean);
+  const rest = tail === undefined ? [] : tail.split(':').filter(Boolean);
+  if (rest.at(-1)?.includes('.')) return rest.at(-1) ?? ip;
+  while (groups.length + rest.length < 8) groups.push('0');
+  return [...groups, ...rest].slice(0, 4).join(':');
+};
+
+export const tooMany = (seconds: number): DomainError =>
+  new DomainError('too_many_attempts', 'Too many attempts. Wait, then try again.', seconds);
+
+/** A budget for what is counted whether it succeeds or not. */
+export type Throttle = {
+  /**
+   * Spends one point of the network, and one of the account where one is named.
+   *
+   * @param report Called with the budget that is nearer to its end, also when it is spent: for the answer's headers.
+   * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
+   */
+  spend(ip: string, account?: string, report?: (budget: Budget) => void): Promise<void>;
+};
+
+/** A budget for failures: looked at before, spent after. */
+export type FailureThrottle = {
+  /** @throws {DomainError} `too_many_attempts`, while too many have failed. */
+  check(ip: string, account?: string): Promise<void>;
+  failed(ip: string, account?: string): Promise<void>;
+};
+
+export type Throttles = ReturnType<typeof createThrottles>;
+
+export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
+  const limit = (name: LimitName): RateLimit => rateLimits(name, limits[name].points, limits[name].seconds);
+
+  const refuse = (budgets: (Budget | undefined)[]): void => {
+    const refused = budgets.find((budget) => budget && !budget.allowed);
+    if (refused) throw tooMany(refused.resetSeconds);
+  };
+
+  const counting = (byAccount: RateLimit | undefined, byNetwork: RateLimit): Throttle => ({
+    async spend(ip, account, report = () => {}) {
+      const budgets = await Promise.all([
+        byNetwork.spend(networkOf(ip)),
+        // Hashed: what people type is not kept in a store of counters.
+        account === undefined ? undefined : byAccount?.spend(sha256(account)),
+      ]);
+      const [nearest] = budgets.filter((one) => one !== undefined).sort((a, b) => a.remaining - b.remaining);
+      if (nearest) report(nearest);
+      refuse(budgets);
+    },
+  });
+
+  const failures = (bound: RateLimit, keyOf: (ip: string, account?: string) => string): FailureThrottle => {
+    // Who has hardly failed is not asked after again for a second: honest traffic costs no round trip.
+    const innocentUntil = new Map<string, number>();
+    return {
+      async check(ip, account) {
+        const key = keyOf(ip, account);
+        if ((innocentUntil.get(key) ?? 0) > Date.now()) return;
+        const budget = await bound.look(key);
+        refuse([budget]);
+        if (innocentUntil.size >= REMEMBERED) innocentUntil.clear();
+        if (budget.remaining > budget.limit / 2) innocentUntil.set(key, Date.now() + INNOCENT_MS);
+      },
+      async failed(ip, account) {
+        const key = keyOf(ip, account);
+        innocentUntil.delete(key);
+        await bound.spend(key);
+      },
+    };
+  };
+  const byNetwork = (name: LimitName) => failures(limit(name), networkOf);
+
+  return {
+    limits,
+    register: counting(limit('register-account'), limit('register-network')),
+    /** Asking for mails, by network. */
+    mail: counting(undefined, limit('mail-network')),
+    /** Whether one more mail may go to this address. */
+    mayMail: async (email: string): Promise<boolean> => (await limit('mail-account').spend(sha256(email))).allowed,
+    links: byNetwork('link-network'),
+    clientSecrets: failures(limit('client-account'), (ip, account) => sha256(`${account}\n${networkOf(ip)}`)),
+    tokenEndpoints: byNetwork('client-network'),
+    key: limit('key-account'),
+    unknownKeys: byNetwork('key-network'),
+  };
+};

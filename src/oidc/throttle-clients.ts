@@ -1,0 +1,55 @@
+import type { Middleware } from 'koa';
+import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { DomainError } from '../domain/errors.ts';
+import type { FailureThrottle } from '../domain/throttles.ts';
+import type { SecretGuard } from './engine-internals.ts';
+
+const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke']);
+/** What a guess is answered with when it is wrong. */
+const WRONG: readonly unknown[] = ['invalid_client', 'invalid_grant'];
+
+/** As the engine renders its own errors: RFC 6749 §5.2's form, under RFC 6585's status. */
+const tooMany = (ctx: KoaContextWithOIDC, { retryAfterSeconds }: DomainError): errors.OIDCProviderError => {
+  ctx.set('Retry-After', String(retryAfterSeconds));
+  const error = new errors.CustomOIDCProviderError('temporarily_unavailable', 'too many failed attempts');
+  error.status = 429;
+  error.statusCode = 429;
+  return error;
+};
+
+/**
+ * Slows down whoever guesses client credentials, codes or refresh tokens from one network. Who does not fail is never refused.
+ */
+export const throttleTokenEndpoints =
+  (failures: FailureThrottle): Middleware =>
+  async (context, next) => {
+    const ctx = context as unknown as KoaContextWithOIDC;
+    if (!ENDPOINTS.has(ctx.path) || ctx.method !== 'POST') return next();
+    try {
+      await failures.check(ctx.ip);
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      const { error: code, error_description, status } = tooMany(ctx, error);
+      ctx.status = status;
+      ctx.set('Cache-Control', 'no-store');
+      ctx.body = { error: code, error_description };
+      return;
+    }
+    await next();
+    if (WRONG.includes((ctx.body as { error?: unknown } | undefined)?.error)) await failures.failed(ctx.ip);
+  };
+
+/** Slows down whoever guesses one client's secret: by client and network, so that strangers elsewhere cannot lock an app out. */
+export const guardSecrets =
+  (failures: FailureThrottle): SecretGuard =>
+  async (clientId, matches) => {
+    const ctx = Provider.ctx as KoaContextWithOIDC;
+    try {
+      await failures.check(ctx.ip, clientId);
+    } catch (error) {
+      throw error instanceof DomainError ? tooMany(ctx, error) : error;
+    }
+    const right = matches();
+    if (!right) await failures.failed(ctx.ip, clientId);
+    return right;
+  };

@@ -1,0 +1,80 @@
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+
+/**
+ * A word per user that changes with everything their credentials depend on: role, ban, profile, keys. A copy of what was read
+ * under one stamp is good for as long as the stamp is the same.
+ */
+export type Stamps = {
+  /** The user's stamp now; undefined while something of theirs is being changed, and when it cannot be known. */
+  read(userId: string): Promise<string | undefined>;
+  /**
+   * Runs a change of the user, so that nobody takes a copy made before it for current afterwards.
+   *
+   * @throws what `change` throws, and when the stamp cannot be replaced: nothing is changed then.
+   */
+  changing<T>(userId: string, change: () => Promise<T>): Promise<T>;
+};
+
+/** A stamp nobody asked after is made anew when somebody does. */
+const TTL_SECONDS = 86_400;
+/** What is left of a process that died while it changed something. */
+const CHANGING_SECONDS = 30;
+const CHANGING = 'changing';
+
+/** In Redis: every process sees a change at once. */
+export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
+  const keyOf = (userId: string) => `${prefix}stamp:${userId}`;
+  return {
+    async read(userId) {
+      const key = keyOf(userId);
+      let stamp: string | null;
+      try {
+        stamp = await redis.get(key);
+        if (stamp === null) {
+          await redis.set(key, randomUUID(), 'EX', TTL_SECONDS, 'NX');
+          stamp = await redis.get(key);
+        }
+      } catch {
+        // Without Redis nothing is taken from a copy: the database is asked.
+        return undefined;
+      }
+      return stamp === null || stamp === CHANGING ? undefined : stamp;
+    },
+    async changing(userId, change) {
+      const key = keyOf(userId);
+      await redis.set(key, CHANGING, 'EX', CHANGING_SECONDS);
+      try {
+        return await change();
+      } finally {
+        await redis.set(key, randomUUID(), 'EX', TTL_SECONDS);
+      }
+    },
+  };
+};
+
+/** How long another process on the same database may go by what this one has changed. */
+const FRESH_MS = 1_000;
+
+/** Without Redis: this process sees its own changes at once, and those of others within a second. */
+export const createMemoryStamps = (): Stamps => {
+  const changes = new Map<string, number>();
+  const underWay = new Map<string, number>();
+  return {
+    async read(userId) {
+      if (underWay.has(userId)) return undefined;
+      return `${changes.get(userId) ?? 0}.${Math.floor(Date.now() / FRESH_MS)}`;
+    },
+    async changing(userId, change) {
+      underWay.set(userId, (underWay.get(userId) ?? 0) + 1);
+      try {
+        return await change();
+      } finally {
+        changes.set(userId, (changes.get(userId) ?? 0) + 1);
+        const left = (underWay.get(userId) ?? 1) - 1;
+        if (left > 0) underWay.set(userId, left);
+        else underWay.delete(userId);
+      }
+    },
+  };
+};
