@@ -22,6 +22,7 @@ import { docsRoutes } from './http/routes/docs.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
+import { mailLinkRoutes } from './http/routes/mail-links.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
@@ -94,6 +95,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
+    mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

@@ -58,6 +58,7 @@ export const interactionRoutes = (
     pages.render(ctx, 'login', {
       action: `/interaction/${pending.uid}/login`,
       cancelAction: `/interaction/${pending.uid}/cancel`,
+      forgotHref: `/forgot-password?interaction=${pending.uid}`,
       csrf: csrf.token(pending.uid),
       login: pending.loginHint ?? (reauthenticate ? labelOf(signedIn) : undefined),
       client: clientCard(pending.client),
