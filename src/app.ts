@@ -16,6 +16,7 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
@@ -94,7 +95,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
-    userRoutes(accounts, signIn, apiKeys, requireUser),
+    userRoutes(accounts, signIn, verification, requireUser),
+    apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Recipient } from '../mail/messages.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
 import type { User, Users } from '../storage/users.ts';
 import { DomainError } from './errors.ts';
@@ -18,10 +19,19 @@ export type NewAccount = {
 /** The form uniqueness goes by: the same address or name in any letter case and any Unicode composition is one. */
 export const keyOf = (text: string): string => text.trim().normalize('NFKC').toLowerCase();
 
+/** Who a mail to this account goes to. */
+export const recipientOf = ({ email, locale }: User): Recipient => ({ email, locale });
+
 // Deliberately loose (RFC 5321 allows more than any pattern shows): whether it is an address, a mail to it tells.
 const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,255}$/u;
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
+
+/** @throws {DomainError} `invalid_email`. */
+export const checkEmail = (email: string): void => {
+  if (!EMAIL.test(email.trim()) || !email.isWellFormed())
+    throw new DomainError('invalid_email', 'the email address is not valid');
+};
 
 const USERNAME_RULE =
   'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit';
@@ -77,8 +87,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `invalid_email`, `invalid_username`, `email_taken`, `username_taken`, and the password's.
    */
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
-    if (!EMAIL.test(email.trim()) || !email.isWellFormed())
-      throw new DomainError('invalid_email', 'the email address is not valid');
+    checkEmail(email);
     if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({

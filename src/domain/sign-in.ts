@@ -48,6 +48,31 @@ export const createSignIn = (accounts: Accounts, limits: RateLimits, secrets: Se
   const tooMany = (seconds: number) =>
     new DomainError('too_many_attempts', 'Too many attempts. Wait, then try again.', seconds);
 
+  /** @throws {DomainError} `too_many_attempts`, with the seconds to wait. */
+  const attempt = async (login: string, password: string, { ip, device }: Origin): Promise<User | undefined> => {
+    const known = device !== undefined && secrets.matches('device', keyOf(login), device);
+    // Hashed: what people type is not kept in a store of counters.
+    const account = known ? `device:${device}` : sha256(keyOf(login));
+    const network = networkOf(ip);
+
+    // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
+    // services signing in to one account at once, all rightly, are not in each other's way.
+    const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
+    if (!ofNetwork.allowed) throw tooMany(ofNetwork.retryAfterSeconds);
+    if (!ofAccount.allowed) throw tooMany(ofAccount.retryAfterSeconds);
+
+    const user = await accounts.authenticate(login, password);
+    if (user) {
+      await Promise.all([byAccount.clear(account), waits.clear(account), byNetwork.refund(network)]);
+      return user;
+    }
+    if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining === 0) {
+      const earlier = Number.MAX_SAFE_INTEGER - (await waits.spend(account)).remaining - 1;
+      await byAccount.block(account, Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, WINDOW_SECONDS));
+    }
+    return undefined;
+  };
+
   return {
     /** What a browser keeps, to be known again by `login`; nothing can be read from it. */
     deviceMark: (login: string): string => secrets.keyedHash('device', keyOf(login)),
@@ -57,28 +82,18 @@ export const createSignIn = (accounts: Accounts, limits: RateLimits, secrets: Se
      * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
      * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
      */
-    async withPassword(login: string, password: string, { ip, device }: Origin): Promise<User | undefined> {
-      const known = device !== undefined && secrets.matches('device', keyOf(login), device);
-      // Hashed: what people type is not kept in a store of counters.
-      const account = known ? `device:${device}` : sha256(keyOf(login));
-      const network = networkOf(ip);
+    withPassword: attempt,
 
-      // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
-      // services signing in to one account at once, all rightly, are not in each other's way.
-      const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
-      if (!ofNetwork.allowed) throw tooMany(ofNetwork.retryAfterSeconds);
-      if (!ofAccount.allowed) throw tooMany(ofAccount.retryAfterSeconds);
-
-      const user = await accounts.authenticate(login, password);
-      if (user) {
-        await Promise.all([byAccount.clear(account), waits.clear(account), byNetwork.refund(network)]);
-        return user;
-      }
-      if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining === 0) {
-        const earlier = Number.MAX_SAFE_INTEGER - (await waits.spend(account)).remaining - 1;
-        await byAccount.block(account, Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, WINDOW_SECONDS));
-      }
-      return undefined;
+    /**
+     * The account of somebody who is signed in, when they show its password again. The same budget as for signing in: a
+     * stolen token is no way to guess the password.
+     *
+     * @throws {DomainError} `invalid_credentials`, `too_many_attempts`.
+     */
+    async confirm(user: User, password: string, origin: Origin): Promise<User> {
+      const confirmed = await attempt(user.email, password, origin);
+      if (confirmed?.id !== user.id) throw new DomainError('invalid_credentials', 'The current password is not right');
+      return confirmed;
     },
   };
 };

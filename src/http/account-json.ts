@@ -12,6 +12,9 @@ export const accountJson = (user: User) => {
     role: user.role,
     is_active: user.bannedAt === null,
     ...claims,
+    ...(user.pendingEmail !== null &&
+      user.pendingEmailUntil &&
+      user.pendingEmailUntil.getTime() > Date.now() && { pending_email: user.pendingEmail }),
     created_at: user.createdAt.toISOString(),
     updated_at: user.updatedAt.toISOString(),
   };
