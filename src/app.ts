@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
+import { createDeletion } from './domain/deletion.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
@@ -55,6 +56,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const passwords = createPasswords(settings.passwordMinLength);
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
+  const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, issuer);
 
   const pages = createPages({ issuer, cache: production });
@@ -76,7 +78,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
   );
 
-  const signIn = createSignIn(accounts, stores.rateLimits, secrets);
+  const signIn = createSignIn(accounts, deletion, stores.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys);
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
@@ -95,7 +97,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
-    userRoutes(accounts, signIn, verification, requireUser),
+    userRoutes(accounts, signIn, verification, deletion, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
@@ -104,5 +106,5 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     app.use(router.routes());
   app.use(mount(provider));
 
-  return { app, accounts, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
+  return { app, accounts, deletion, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
 };

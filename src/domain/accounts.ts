@@ -60,20 +60,25 @@ export type ProfileChanges = {
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Passwords) => ({
-  /** The account with this id, or undefined when there is none or it is banned. */
+  /** The account with this id, or undefined when there is none, it is banned, or about to be erased. */
   async find(id: string): Promise<User | undefined> {
     const user = await users.findById(id);
-    return user?.bannedAt ? undefined : user;
+    return user?.bannedAt || user?.eraseAfter ? undefined : user;
   },
+
+  /** Whoever this login names, in whatever state. */
+  named: (login: string): Promise<User | undefined> => users.findByLogin(keyOf(login)),
 
   /**
    * @param login An email address or a username, in any letter case.
-   * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
+   * @returns the account, also one that waits to be erased (see `eraseAfter`); undefined for unknown, banned and wrong alike, in
+   *   the same time.
    */
   async authenticate(login: string, password: string): Promise<User | undefined> {
     const user = await users.findByLogin(keyOf(login));
     const matches = await passwords.verify(user?.passwordHash, password);
     if (!user || !matches || user.bannedAt) return undefined;
+    if (user.eraseAfter && user.eraseAfter.getTime() <= Date.now()) return undefined;
     if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
       const passwordHash = await passwords.hash(password).catch(() => undefined);
       // The hash seen is part of the condition: a password changed in the meantime stays.

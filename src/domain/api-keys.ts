@@ -124,7 +124,7 @@ export const createApiKeys = (store: Store) => {
      * Whose key this is, and what it may do now: its scopes within what its owner's role permits today.
      *
      * @param ip The caller's address, held against the key's networks.
-     * @returns undefined for a key that is unknown, expired, used from elsewhere, or whose owner is banned.
+     * @returns undefined for a key that is unknown, expired, used from elsewhere, or whose owner is banned or has asked to be erased.
      */
     async authenticate(
       secret: string,
@@ -134,7 +134,8 @@ export const createApiKeys = (store: Store) => {
       const holder = await store.findByHash(sha256(secret));
       if (!holder) return undefined;
       const { key, user, permissions } = holder;
-      if (user.bannedAt || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
+      if (user.bannedAt || user.eraseAfter || (key.expiresAt && key.expiresAt.getTime() <= Date.now()))
+        return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
       if (!key.lastUsedAt || Date.now() - key.lastUsedAt.getTime() > TOUCH_MS) await store.touch(key.id);
       return { user, keyId: key.id, scopes: new Set(key.scopes.filter((scope) => permissions.includes(scope))) };

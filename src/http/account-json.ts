@@ -10,7 +10,7 @@ export const accountJson = (user: User) => {
     email: user.email,
     username: user.username,
     role: user.role,
-    is_active: user.bannedAt === null,
+    is_active: user.bannedAt === null && user.eraseAfter === null,
     ...claims,
     ...(user.pendingEmail !== null &&
       user.pendingEmailUntil &&

@@ -34,7 +34,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       done();
     },
   });
-  const { app, accounts, audit, mail, clients } = await createApp(
+  const { app, accounts, deletion, audit, mail, clients } = await createApp(
     {
       issuer,
       production: false,
@@ -60,6 +60,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
     /** Where it listens, whatever the issuer says. */
     origin: `http://localhost:${(http.address() as AddressInfo).port}`,
     accounts,
+    deletion,
     audit,
     /** What was mailed; nothing leaves the test. */
     mail,

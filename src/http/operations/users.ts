@@ -69,6 +69,8 @@ export const NewPassword = z.strictObject({
   new_password: z.string().max(1024),
 });
 
+export const Deletion = z.strictObject({ current_password: z.string().max(1024) });
+
 export const userOperations = {
   'GET /users/me': {
     summary: "The caller's account",
@@ -98,5 +100,16 @@ export const userOperations = {
     example: { current_password: 'test123', new_password: 'correct horse battery' },
     answers: { 204: { description: 'The new password holds' } },
     problems: [401, 403, 429],
+  },
+  'DELETE /users/me': {
+    summary: 'Asks for the account to be deleted',
+    description:
+      'Every session and token ends at once, and API keys are refused. For 14 days signing in with the password restores the account; then it is erased, with its keys, consents and sign-ins. The last administrator cannot go.',
+    auth: 'bearer',
+    scope: 'write:profile',
+    body: Deletion,
+    example: { current_password: 'test123' },
+    answers: { 204: { description: 'The account will be erased' } },
+    problems: [401, 403, 409, 429],
   },
 } satisfies Operations;

@@ -146,7 +146,11 @@ export const interactionRoutes = (
     const device = ctx.cookies.get(DEVICE_COOKIE, { signed: false });
     let user: User | undefined;
     try {
-      user = await signIn.withPassword(form.login, form.password, { ip: ctx.ip, device });
+      user = await signIn.withPassword(form.login, form.password, {
+        ip: ctx.ip,
+        device,
+        client: pending.client.clientId,
+      });
     } catch (error) {
       if (error instanceof DomainError && error.code === 'too_many_attempts') {
         ctx.set('Retry-After', String(error.retryAfterSeconds));

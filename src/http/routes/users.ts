@@ -1,14 +1,21 @@
 import { Router } from '@koa/router';
 import type { Accounts } from '../../domain/accounts.ts';
+import type { Deletion } from '../../domain/deletion.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
 import { accountJson } from '../account-json.ts';
-import { NewPassword, Profile } from '../operations/users.ts';
+import { Deletion as DeletionRequest, NewPassword, Profile } from '../operations/users.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf } from '../validate.ts';
 
 /** The caller's own account. */
-export const userRoutes = (accounts: Accounts, signIn: SignIn, verification: Verification, requireUser: RequireUser) =>
+export const userRoutes = (
+  accounts: Accounts,
+  signIn: SignIn,
+  verification: Verification,
+  deletion: Deletion,
+  requireUser: RequireUser,
+) =>
   new Router<SignedIn>({ prefix: '/users/me' })
     .use(jsonBody)
     .use(requireUser)
@@ -28,6 +35,11 @@ export const userRoutes = (accounts: Accounts, signIn: SignIn, verification: Ver
       let user = await accounts.updateProfile(ctx.state.user.id, changes);
       if (email !== undefined) user = await verification.requestChange(user, email);
       ctx.body = accountJson(user);
+    })
+    .delete('/', requirePerson, requireScope('write:profile'), async (ctx) => {
+      const { current_password } = jsonOf(ctx, DeletionRequest);
+      await deletion.schedule(await signIn.confirm(ctx.state.user, current_password, { ip: ctx.ip }));
+      ctx.status = 204;
     })
     .put('/password', requirePerson, requireScope('write:profile'), async (ctx) => {
       const { current_password, new_password } = jsonOf(ctx, NewPassword);
