@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
+import { createDeletion } from './domain/deletion.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
@@ -17,12 +18,14 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
+import { mailLinkRoutes } from './http/routes/mail-links.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
@@ -56,6 +59,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const passwords = createPasswords(settings.passwordMinLength);
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
+  const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, issuer);
 
   const pages = createPages({ issuer, cache: production });
@@ -78,7 +82,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
   );
 
-  const signIn = createSignIn(accounts, stores.rateLimits, settings.rateLimits, secrets);
+  const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
@@ -97,12 +101,14 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(issuer, version, pages),
     authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
-    userRoutes(accounts, signIn, apiKeys, requireUser),
+    userRoutes(accounts, signIn, verification, deletion, requireUser),
+    apiKeyRoutes(apiKeys, requireUser),
+    mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])
     app.use(router.routes());
   app.use(mount(provider));
 
-  return { app, accounts, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
+  return { app, accounts, deletion, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
 };

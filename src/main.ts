@@ -63,7 +63,7 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, clients } = await createApp(
+  const { app, accounts, deletion, clients } = await createApp(
     { ...config, ...secrets, version: packageJson.version },
     stores,
     log,
@@ -81,6 +81,7 @@ const serve = async (config: Config, log: Logger) => {
 
   const sweep = setInterval(() => {
     sweepAll(stores).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
+    deletion.eraseDue().catch((error) => log.warn({ code: error.code }, 'accounts were not erased'));
   }, SWEEP_MS);
 
   const close = async (signal: string) => {

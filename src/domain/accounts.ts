@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Recipient } from '../mail/messages.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
 import type { User, Users } from '../storage/users.ts';
 import { DomainError } from './errors.ts';
@@ -18,10 +19,19 @@ export type NewAccount = {
 /** The form uniqueness goes by: the same address or name in any letter case and any Unicode composition is one. */
 export const keyOf = (text: string): string => text.trim().normalize('NFKC').toLowerCase();
 
+/** Who a mail to this account goes to. */
+export const recipientOf = ({ email, locale }: User): Recipient => ({ email, locale });
+
 // Deliberately loose (RFC 5321 allows more than any pattern shows): whether it is an address, a mail to it tells.
 const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,255}$/u;
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
+
+/** @throws {DomainError} `invalid_email`. */
+export const checkEmail = (email: string): void => {
+  if (!EMAIL.test(email.trim()) || !email.isWellFormed())
+    throw new DomainError('invalid_email', 'the email address is not valid');
+};
 
 const USERNAME_RULE =
   'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit';
@@ -50,20 +60,25 @@ export type ProfileChanges = {
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Passwords) => ({
-  /** The account with this id, or undefined when there is none or it is banned. */
+  /** The account with this id, or undefined when there is none, it is banned, or about to be erased. */
   async find(id: string): Promise<User | undefined> {
     const user = await users.findById(id);
-    return user?.bannedAt ? undefined : user;
+    return user?.bannedAt || user?.eraseAfter ? undefined : user;
   },
+
+  /** Whoever this login names, in whatever state. */
+  named: (login: string): Promise<User | undefined> => users.findByLogin(keyOf(login)),
 
   /**
    * @param login An email address or a username, in any letter case.
-   * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
+   * @returns the account, also one that waits to be erased (see `eraseAfter`); undefined for unknown, banned and wrong alike, in
+   *   the same time.
    */
   async authenticate(login: string, password: string): Promise<User | undefined> {
     const user = await users.findByLogin(keyOf(login));
     const matches = await passwords.verify(user?.passwordHash, password);
     if (!user || !matches || user.bannedAt) return undefined;
+    if (user.eraseAfter && user.eraseAfter.getTime() <= Date.now()) return undefined;
     if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
       const passwordHash = await passwords.hash(password).catch(() => undefined);
       // The hash seen is part of the condition: a password changed in the meantime stays.
@@ -77,8 +92,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `invalid_email`, `invalid_username`, `email_taken`, `username_taken`, and the password's.
    */
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
-    if (!EMAIL.test(email.trim()) || !email.isWellFormed())
-      throw new DomainError('invalid_email', 'the email address is not valid');
+    checkEmail(email);
     if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({

@@ -147,7 +147,7 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
      *
      * @param ip The caller's address, held against the key's networks.
      * @param report What is left of the key's budget, for the answer's headers.
-     * @returns undefined for a key that is unknown, expired, used from elsewhere, or whose owner is banned.
+     * @returns undefined for a key that is unknown, expired, used from elsewhere, or whose owner is banned or has asked to be erased.
      * @throws {DomainError} `too_many_attempts`, past the key's rate limit, or for a network that tries keys out.
      */
     async authenticate(
@@ -165,7 +165,8 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
         return undefined;
       }
       const { key, user } = holder;
-      if (user.bannedAt || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
+      if (user.bannedAt || user.eraseAfter || (key.expiresAt && key.expiresAt.getTime() <= Date.now()))
+        return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
       report(budget);
       if (!budget.allowed) throw tooMany(budget.resetSeconds);

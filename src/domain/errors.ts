@@ -17,7 +17,8 @@ export type ErrorCode =
   | 'unknown_api_key'
   | 'client_exists'
   | 'invalid_client_metadata'
-  | 'invalid_one_time_token';
+  | 'invalid_one_time_token'
+  | 'last_admin';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

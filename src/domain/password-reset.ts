@@ -2,7 +2,7 @@ import type { Mail } from '../mail/outbox.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
 import type { OneTimeTokens } from '../storage/one-time-tokens.ts';
 import type { Users } from '../storage/users.ts';
-import { keyOf, type User } from './accounts.ts';
+import { keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
@@ -41,7 +41,7 @@ export const createPasswordReset = (
 
   const mailLink = async (user: User): Promise<void> => {
     const link = await issue(user, RESET_MINUTES * 60_000);
-    await mail.send(user, { template: 'reset_password', link, minutes: RESET_MINUTES });
+    await mail.send(recipientOf(user), { template: 'reset_password', link, minutes: RESET_MINUTES });
     await audit.record({ type: 'password.reset_requested', target: user.id });
   };
 
@@ -52,7 +52,7 @@ export const createPasswordReset = (
     /** Mails the holder of an account that somebody else has made a link to choose their first password. */
     async invite(user: User): Promise<void> {
       const link = await issue(user, INVITATION_HOURS * 3_600_000);
-      await mail.send(user, { template: 'invitation', link, hours: INVITATION_HOURS });
+      await mail.send(recipientOf(user), { template: 'invitation', link, hours: INVITATION_HOURS });
     },
 
     /** As `mailLink`, for whoever has this address. Nobody, or somebody banned, costs the same, and nothing comes of it. */
@@ -84,7 +84,7 @@ export const createPasswordReset = (
       const user = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
       if (!user) throw invalidOneTimeToken();
       await artifacts.destroyByAccount(user.id);
-      await mail.send(user, { template: 'password_changed' });
+      await mail.send(recipientOf(user), { template: 'password_changed' });
       await audit.record({ type: 'password.reset', actor: user.id, target: user.id });
       return user;
     },

@@ -1,5 +1,9 @@
+import type { Mail } from '../mail/outbox.ts';
 import type { RateLimits } from '../storage/rate-limits.ts';
-import { type Accounts, keyOf, type User } from './accounts.ts';
+import { type Accounts, keyOf, recipientOf, type User } from './accounts.ts';
+import type { Audit } from './audit.ts';
+import type { Deletion } from './deletion.ts';
+import { DomainError } from './errors.ts';
 import { type Secrets, sha256 } from './secrets.ts';
 import { type Limits, networkOf, tooMany } from './throttles.ts';
 
@@ -8,12 +12,16 @@ const FAILURE_POINTS = 5;
 /** The first wait; each further one within a day is twice as long, up to the window. */
 const FIRST_WAIT_SECONDS = 30;
 const DAY_SECONDS = 86_400;
+/** Waits of a day that a mail tells of: later ones are no longer, and no news. */
+const MAILED_WAITS = 6;
 
 /** Where an attempt comes from. */
 export type Origin = {
   ip: string;
   /** What `deviceMark` gave this browser when it last signed in, if it ever did. */
   device?: string | undefined;
+  /** The app that the sign-in is for. */
+  client?: string | undefined;
 };
 
 export type SignIn = ReturnType<typeof createSignIn>;
@@ -24,43 +32,96 @@ export type SignIn = ReturnType<typeof createSignIn>;
  *
  * @see [NIST SP 800-63B-4 §3.2.2](https://pages.nist.gov/800-63-4/sp800-63b.html) (rate limiting)
  */
-export const createSignIn = (accounts: Accounts, rateLimits: RateLimits, limits: Limits, secrets: Secrets) => {
+export const createSignIn = (
+  accounts: Accounts,
+  deletion: Deletion,
+  rateLimits: RateLimits,
+  limits: Limits,
+  secrets: Secrets,
+  mail: Mail,
+  audit: Audit,
+) => {
   const { points, seconds: windowSeconds } = limits['login-account'];
   const byAccount = rateLimits('login-account', points * FAILURE_POINTS, windowSeconds);
   const byNetwork = rateLimits('login-network', limits['login-network'].points, limits['login-network'].seconds);
   const waits = rateLimits('login-waits', Number.MAX_SAFE_INTEGER, DAY_SECONDS);
+  // A lock lasts as long as this window at least: what ends up here in between are attempts that were under way.
+  const locks = rateLimits('login-locks', 1, FIRST_WAIT_SECONDS);
+
+  /** Puts what happened on record, in the same steps for an account and for none. */
+  const refused = async (login: string, account: string, client: string | undefined): Promise<void> => {
+    const user = await accounts.named(login);
+    const target = user?.id;
+    const reason = !user ? 'unknown' : user.bannedAt ? 'banned' : 'wrong_password';
+    await audit.record({ type: 'login.failed', target, client, details: { reason } });
+    if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining > 0) return;
+
+    const earlier = Number.MAX_SAFE_INTEGER - (await waits.spend(account)).remaining - 1;
+    const seconds = Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, windowSeconds);
+    await byAccount.block(account, seconds);
+    if (!(await locks.spend(account)).allowed) return;
+    await audit.record({ type: 'login.locked', target, client, details: { seconds } });
+    if (earlier >= MAILED_WAITS) return;
+    if (user && !user.bannedAt) await mail.send(recipientOf(user), { template: 'sign_in_locked' });
+    else await mail.decoy();
+  };
+
+  /** @throws {DomainError} `too_many_attempts`, with the seconds to wait. */
+  const attempt = async (login: string, password: string, origin: Origin): Promise<User | undefined> => {
+    const { ip, device, client } = origin;
+    const known = device !== undefined && secrets.matches('device', keyOf(login), device);
+    // Hashed: what people type is not kept in a store of counters.
+    const account = known ? `device:${device}` : sha256(keyOf(login));
+    const network = networkOf(ip);
+
+    // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
+    // services signing in to one account at once, all rightly, are not in each other's way.
+    const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
+    if (!ofNetwork.allowed) throw tooMany(ofNetwork.resetSeconds);
+    if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
+
+    const user = await accounts.authenticate(login, password);
+    if (!user) await refused(login, account, client);
+    else
+      await Promise.all([...[byAccount, waits, locks].map((limit) => limit.clear(account)), byNetwork.refund(network)]);
+    return user;
+  };
 
   return {
     /** What a browser keeps, to be known again by `login`; nothing can be read from it. */
     deviceMark: (login: string): string => secrets.keyedHash('device', keyOf(login)),
 
     /**
+     * Signs in. An account that waits to be erased is restored by it.
+     *
      * @param login An email address or a username, in any letter case.
      * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
      * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
      */
-    async withPassword(login: string, password: string, { ip, device }: Origin): Promise<User | undefined> {
-      const known = device !== undefined && secrets.matches('device', keyOf(login), device);
-      // Hashed: what people type is not kept in a store of counters.
-      const account = known ? `device:${device}` : sha256(keyOf(login));
-      const network = networkOf(ip);
+    async withPassword(login: string, password: string, origin: Origin): Promise<User | undefined> {
+      const found = await attempt(login, password, origin);
+      const user = found?.eraseAfter ? await deletion.restore(found) : found;
+      if (user)
+        await audit.record({
+          type: 'login.succeeded',
+          actor: user.id,
+          target: user.id,
+          client: origin.client,
+          details: { method: 'password' },
+        });
+      return user;
+    },
 
-      // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
-      // services signing in to one account at once, all rightly, are not in each other's way.
-      const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
-      if (!ofNetwork.allowed) throw tooMany(ofNetwork.resetSeconds);
-      if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
-
-      const user = await accounts.authenticate(login, password);
-      if (user) {
-        await Promise.all([byAccount.clear(account), waits.clear(account), byNetwork.refund(network)]);
-        return user;
-      }
-      if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining === 0) {
-        const earlier = Number.MAX_SAFE_INTEGER - (await waits.spend(account)).remaining - 1;
-        await byAccount.block(account, Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, windowSeconds));
-      }
-      return undefined;
+    /**
+     * The account of somebody who is signed in, when they show its password again. The same budget as for signing in: a
+     * stolen token is no way to guess the password.
+     *
+     * @throws {DomainError} `invalid_credentials`, `too_many_attempts`.
+     */
+    async confirm(user: User, password: string, origin: Origin): Promise<User> {
+      const confirmed = await attempt(user.email, password, origin);
+      if (confirmed?.id !== user.id) throw new DomainError('invalid_credentials', 'The current password is not right');
+      return confirmed;
     },
   };
 };

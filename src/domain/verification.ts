@@ -1,8 +1,9 @@
 import type { Mail } from '../mail/outbox.ts';
 import type { OneTimeTokens } from '../storage/one-time-tokens.ts';
 import type { Users } from '../storage/users.ts';
-import { keyOf, type User } from './accounts.ts';
+import { checkEmail, keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
+import { DomainError } from './errors.ts';
 import { invalidOneTimeToken } from './password-reset.ts';
 import { randomSecret, sha256 } from './secrets.ts';
 
@@ -31,7 +32,7 @@ export const createVerification = (
 
   const mailLink = async (user: User): Promise<void> => {
     const link = await issue(user);
-    await mail.send(user, { template: 'verify_email', link, hours: HOURS });
+    await mail.send(recipientOf(user), { template: 'verify_email', link, hours: HOURS });
   };
 
   return {
@@ -48,15 +49,71 @@ export const createVerification = (
 
     /** The address that this token proves, without spending it. */
     addressOf: async (token: string): Promise<string | undefined> =>
-      (await oneTimeTokens.find(sha256(token), ['verify_email']))?.email,
+      (await oneTimeTokens.find(sha256(token), ['verify_email', 'change_email']))?.email,
+
+    /** @throws {DomainError} `invalid_email`. */
+    checkAddress: checkEmail,
 
     /**
-     * Spends the token: the address counts as proven.
+     * Asks for another address, of somebody who has just shown their password. It takes effect when the link that is mailed to it
+     * comes back; the former one is told at once. Whether somebody else has it already, only its holder learns. The address the
+     * account has calls off what was asked for before.
      *
-     * @throws {DomainError} `invalid_one_time_token`.
+     * @returns the account, with what is pending.
+     * @throws {DomainError} `invalid_email`.
+     */
+    async requestChange(user: User, newEmail: string): Promise<User> {
+      checkEmail(newEmail);
+      const email = newEmail.trim();
+      if (email === user.email) {
+        await oneTimeTokens.clearPending(user.id);
+        return { ...user, pendingEmail: null, pendingEmailUntil: null };
+      }
+      const token = randomSecret();
+      const expiresAt = new Date(Date.now() + HOURS * 3_600_000);
+      const holder = await users.findByLogin(keyOf(email));
+      await oneTimeTokens.replacePending({
+        tokenHash: sha256(token),
+        purpose: 'change_email',
+        userId: user.id,
+        email,
+        expiresAt,
+      });
+      // Somebody else's address: the token stays unknown, and they learn that they have an account.
+      if (holder && holder.id !== user.id)
+        await mail.send(recipientOf(holder), { template: 'already_registered', link: `${issuer}/login` });
+      else
+        await mail.send(
+          { email, locale: user.locale },
+          { template: 'confirm_email_change', link: `${issuer}/confirm-email?token=${token}`, hours: HOURS },
+        );
+      await mail.send(recipientOf(user), { template: 'email_change_requested', newEmail: email });
+      await audit.record({ type: 'email.change_requested', target: user.id });
+      return { ...user, pendingEmail: email, pendingEmailUntil: expiresAt };
+    },
+
+    /**
+     * Spends the token: the address counts as proven, and where it is a new one, it is the account's from now on.
+     *
+     * @throws {DomainError} `invalid_one_time_token`; `email_taken` when somebody else was faster.
      */
     async redeem(token: string): Promise<User> {
-      const user = await oneTimeTokens.redeemVerification(sha256(token));
+      const tokenHash = sha256(token);
+      const found = await oneTimeTokens.find(tokenHash, ['verify_email', 'change_email']);
+      if (found?.purpose === 'change_email') {
+        const changed = await oneTimeTokens.redeemChange(tokenHash, keyOf(found.email));
+        if (changed === 'email_taken')
+          throw new DomainError('email_taken', 'a user with this email address exists already');
+        if (!changed) throw invalidOneTimeToken();
+        const { user, formerEmail } = changed;
+        await mail.send(
+          { email: formerEmail, locale: user.locale },
+          { template: 'email_changed', newEmail: user.email },
+        );
+        await audit.record({ type: 'email.changed', actor: user.id, target: user.id });
+        return user;
+      }
+      const user = found && (await oneTimeTokens.redeemVerification(tokenHash));
       if (!user) throw invalidOneTimeToken();
       await audit.record({ type: 'email.verified', actor: user.id, target: user.id });
       return user;

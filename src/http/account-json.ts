@@ -10,8 +10,11 @@ export const accountJson = (user: User) => {
     email: user.email,
     username: user.username,
     role: user.role,
-    is_active: user.bannedAt === null,
+    is_active: user.bannedAt === null && user.eraseAfter === null,
     ...claims,
+    ...(user.pendingEmail !== null &&
+      user.pendingEmailUntil &&
+      user.pendingEmailUntil.getTime() > Date.now() && { pending_email: user.pendingEmail }),
     created_at: user.createdAt.toISOString(),
     updated_at: user.updatedAt.toISOString(),
   };

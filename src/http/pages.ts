@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type Koa from 'koa';
 import nunjucks from 'nunjucks';
 import { type Locale, localeOf, sentenceOf, translatorOf, type Words, words } from './locale.ts';
+import type { MailLinkViews } from './mail-link-views.ts';
 
 /** An app as its registration describes it; nothing in it is trusted. */
 export type ClientCard = {
@@ -20,12 +21,13 @@ export type ClientCard = {
   firstParty: boolean;
 };
 
+export type { LinkKind, NewPasswordError } from './mail-link-views.ts';
 export type LoginError = keyof Words['login']['errors'];
 export type FieldError = keyof Words['login']['fieldErrors']['login'];
 /** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
 export type ScopeLine = { name: string; text?: string };
 
-export type ViewData = {
+export type ViewData = MailLinkViews & {
   login: {
     action: string;
     csrf: string;
@@ -37,6 +39,8 @@ export type ViewData = {
     client?: ClientCard;
     /** The user has a session and is asked to confirm it is them. */
     reauthenticate?: boolean;
+    /** Where a forgotten password is replaced. */
+    forgotHref?: string;
     /** Other ways to sign in, at most four. */
     providers?: { id: string; label: string; href: string }[];
   };

@@ -35,6 +35,9 @@ export const securityHeaders = (issuer: string): Middleware => {
   };
 };
 
+/** For a page whose address holds a secret: it is told to nobody. Its forms then come with `Origin: null`, see csrf.ts. */
+export const tellNoReferrer = (ctx: Context): void => ctx.set('Referrer-Policy', 'no-referrer');
+
 /**
  * Lets a form on this page lead to `uri` in the end. Browsers hold every redirect that follows a form post against
  * form-action, and an app often sends the browser on from its callback to another host of its own: so an https app

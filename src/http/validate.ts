@@ -1,6 +1,6 @@
 import type { Context, Middleware } from 'koa';
 import { HttpMethodEnum, koaBody } from 'koa-body';
-import type { z } from 'zod';
+import { z } from 'zod';
 
 /** Parses a form, at most 16 KiB, for the routes that take one; the engine parses its own. */
 export const formBody = koaBody({
@@ -59,6 +59,10 @@ export const queryOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T
 /** @throws {ValidationError} naming every path that is wrong, unknown ones included. */
 export const jsonOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> =>
   fitting(ctx.request.body ?? {}, schema);
+
+/** An id from a path. What is no uuid is nobody's: the store answers that there is none, as for any other. */
+export const idOf = (text: string | undefined): string =>
+  z.uuid().safeParse(text).success ? String(text) : '00000000-0000-0000-0000-000000000000';
 
 const fitting = <T extends z.ZodType>(value: unknown, schema: T): z.infer<T> => {
   const parsed = schema.safeParse(value);

@@ -1,33 +1,46 @@
 import type { OneTimeToken } from './generated/client.ts';
-import type { PrismaClient } from './prisma.ts';
+import { isUniqueViolation, type PrismaClient } from './prisma.ts';
 import type { User } from './users.ts';
 
 /** What a link in a mail is good for. */
-export type Purpose = 'verify_email' | 'reset_password';
+export type Purpose = 'verify_email' | 'change_email' | 'reset_password';
 
 export type NewOneTimeToken = Pick<OneTimeToken, 'tokenHash' | 'userId' | 'email' | 'expiresAt'> & { purpose: Purpose };
 
 export type OneTimeTokens = ReturnType<typeof createOneTimeTokens>;
 
 export const createOneTimeTokens = (prisma: PrismaClient) => {
-  /** Of any number of redemptions at once, one is given the row. */
-  const spend = async (tx: Tx, tokenHash: string, purposes: Purpose[]) => {
-    const [spent] = await tx.$queryRaw<{ purpose: Purpose; userId: string; email: string }[]>`
-      DELETE FROM one_time_tokens
-       WHERE token_hash = ${tokenHash} AND purpose = ANY (${purposes}) AND expires_at > now() AND user_id IS NOT NULL
-      RETURNING purpose, user_id AS "userId", email`;
-    return spent;
+  const replacing = (token: NewOneTimeToken) => {
+    const { userId, purpose } = token;
+    return [
+      // Two requests at once for one user: one token is the newest.
+      prisma.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended(${userId}, 0))::text`,
+      prisma.$executeRaw`DELETE FROM one_time_tokens WHERE user_id = ${userId}::uuid AND purpose = ${purpose}`,
+      prisma.oneTimeToken.create({ data: token }),
+    ];
   };
+
+  const userOf = async (id: string) => (await prisma.user.findUnique({ where: { id } })) ?? undefined;
 
   return {
     /** Stores a token; the user's older ones for the same purpose end. Costs the same for a token that is nobody's. */
     async replace(token: NewOneTimeToken): Promise<void> {
-      const { userId, purpose } = token;
+      await prisma.$transaction(replacing(token));
+    },
+
+    /** As `replace`; the address is the user's pending one for as long as the token lives. */
+    async replacePending(token: NewOneTimeToken & { userId: string; email: string }): Promise<void> {
+      const { userId, email, expiresAt } = token;
+      const data = { pendingEmail: email, pendingEmailUntil: expiresAt, updatedAt: new Date() };
+      await prisma.$transaction([...replacing(token), prisma.user.updateMany({ where: { id: userId }, data })]);
+    },
+
+    /** No change of address is outstanding any more. */
+    async clearPending(userId: string): Promise<void> {
+      const data = { pendingEmail: null, pendingEmailUntil: null, updatedAt: new Date() };
       await prisma.$transaction([
-        // Two requests at once for one user: one token is the newest.
-        prisma.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`,
-        prisma.$executeRaw`DELETE FROM one_time_tokens WHERE user_id = ${userId}::uuid AND purpose = ${purpose}`,
-        prisma.oneTimeToken.create({ data: token }),
+        prisma.oneTimeToken.deleteMany({ where: { userId, purpose: 'change_email' } }),
+        prisma.user.updateMany({ where: { id: userId, pendingEmail: { not: null } }, data }),
       ]);
     },
 
@@ -46,30 +59,64 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
 
     /**
      * Spends a reset token for a new password; the address that it was sent to counts as proven. Undefined when the token is
-     * not live, or was sent to an address that is no longer the user's.
+     * not live, or was sent to an address that is no longer the user's. Of any number of redemptions at once, one is done.
      */
-    redeemReset: (tokenHash: string, passwordHash: string): Promise<User | undefined> =>
-      prisma.$transaction(async (tx) => {
-        const spent = await spend(tx, tokenHash, ['reset_password']);
-        if (!spent) return undefined;
-        const [user] = await tx.user.updateManyAndReturn({
-          where: { id: spent.userId, email: spent.email, bannedAt: null },
-          data: { passwordHash, emailVerified: true, updatedAt: new Date() },
-        });
-        return user;
-      }),
+    async redeemReset(tokenHash: string, passwordHash: string): Promise<User | undefined> {
+      const [changed] = await prisma.$queryRaw<{ id: string }[]>`
+        WITH spent AS (
+          DELETE FROM one_time_tokens
+           WHERE token_hash = ${tokenHash} AND purpose = 'reset_password' AND expires_at > now() RETURNING user_id, email
+        )
+        UPDATE users u SET password_hash = ${passwordHash}, email_verified = true, updated_at = now()
+          FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND u.banned_at IS NULL
+        RETURNING u.id::text`;
+      return changed && userOf(changed.id);
+    },
 
-    /** Spends a token that proves an address. Undefined as for `redeemReset`. */
-    redeemVerification: (tokenHash: string): Promise<User | undefined> =>
-      prisma.$transaction(async (tx) => {
-        const spent = await spend(tx, tokenHash, ['verify_email']);
-        if (!spent) return undefined;
-        const [user] = await tx.user.updateManyAndReturn({
-          where: { id: spent.userId, email: spent.email, bannedAt: null },
-          data: { emailVerified: true, updatedAt: new Date() },
-        });
-        return user;
-      }),
+    /** Spends a token that proves the address of its user. Undefined as for `redeemReset`. */
+    async redeemVerification(tokenHash: string): Promise<User | undefined> {
+      const [changed] = await prisma.$queryRaw<{ id: string }[]>`
+        WITH spent AS (
+          DELETE FROM one_time_tokens
+           WHERE token_hash = ${tokenHash} AND purpose = 'verify_email' AND expires_at > now() RETURNING user_id, email
+        )
+        UPDATE users u SET email_verified = true, updated_at = now()
+          FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND u.banned_at IS NULL
+        RETURNING u.id::text`;
+      return changed && userOf(changed.id);
+    },
+
+    /**
+     * Spends a token that proves a new address, which takes the former's place; whatever else was mailed to the former ends.
+     * 'email_taken', and nothing spent, when somebody else has the address by now.
+     *
+     * @param emailKey The form uniqueness goes by, of the token's address.
+     */
+    async redeemChange(
+      tokenHash: string,
+      emailKey: string,
+    ): Promise<{ user: User; formerEmail: string } | 'email_taken' | undefined> {
+      try {
+        // Every part sees the rows as they were before the statement: so `former` has the former address.
+        const [changed] = await prisma.$queryRaw<{ id: string; formerEmail: string }[]>`
+          WITH spent AS (
+            DELETE FROM one_time_tokens
+             WHERE token_hash = ${tokenHash} AND purpose = 'change_email' AND expires_at > now() RETURNING user_id, email
+          ), others AS (
+            DELETE FROM one_time_tokens o USING spent WHERE o.user_id = spent.user_id AND o.token_hash <> ${tokenHash}
+          )
+          UPDATE users u SET email = spent.email, email_key = ${emailKey}, email_verified = true,
+                             pending_email = NULL, pending_email_until = NULL, updated_at = now()
+            FROM spent JOIN users former ON former.id = spent.user_id
+           WHERE u.id = spent.user_id AND u.banned_at IS NULL
+          RETURNING u.id::text, former.email AS "formerEmail"`;
+        const user = changed && (await userOf(changed.id));
+        return user && { user, formerEmail: changed.formerEmail };
+      } catch (error) {
+        if (!isUniqueViolation(error)) throw error;
+        return 'email_taken';
+      }
+    },
 
     /** What is outstanding for a user. */
     listOf: (userId: string): Promise<Pick<OneTimeToken, 'purpose' | 'email' | 'createdAt' | 'expiresAt'>[]> =>
@@ -88,5 +135,3 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
         DELETE FROM one_time_tokens o USING expired e WHERE o.token_hash = e.token_hash`,
   };
 };
-
-type Tx = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];

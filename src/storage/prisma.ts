@@ -19,3 +19,11 @@ export const violatedUnique = (error: unknown): string | undefined => {
   // With a driver adapter the constraint is named in the cause, not in meta.target.
   return JSON.stringify('meta' in error ? error.meta : '');
 };
+
+/** Whether a raw statement violated a unique constraint (P2010 with PostgreSQL's 23505). */
+export const isUniqueViolation = (error: unknown): boolean =>
+  error instanceof Error &&
+  'code' in error &&
+  (error.code === 'P2002' ||
+    (error.code === 'P2010' &&
+      /23505|UniqueConstraintViolation/.test(error.message + JSON.stringify('meta' in error ? error.meta : ''))));

@@ -29,6 +29,21 @@ export type UserChanges = Optional<
 
 export type Users = ReturnType<typeof createUsers>;
 
+/** The role that administers, of which somebody must be left. */
+const ADMIN = 'admin';
+
+/** Thrown inside a transaction to undo it. */
+class LastAdmin extends Error {}
+
+/**
+ * Whether somebody who can administer is left, as this transaction has made it: neither banned nor about to be erased. To be asked after
+ * the change, within its transaction; of several such changes at once each sees what the ones before it left.
+ */
+export const leavesAnAdmin = async (tx: Tx): Promise<boolean> => {
+  await tx.$queryRaw`SELECT 1 FROM roles WHERE name = ${ADMIN} FOR NO KEY UPDATE`;
+  return (await tx.user.count({ where: { role: ADMIN, bannedAt: null, eraseAfter: null } })) > 0;
+};
+
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 export const createUsers = (prisma: PrismaClient) => ({
@@ -83,6 +98,51 @@ export const createUsers = (prisma: PrismaClient) => ({
     }
   },
 
+  /**
+   * Sets when the account is erased. Undefined when there is no such user or it is set already; 'last_admin', and nothing
+   * changed, when nobody who can administer would be left.
+   */
+  async scheduleErasure(id: string, eraseAfter: Date): Promise<User | 'last_admin' | undefined> {
+    try {
+      return await prisma.$transaction(async (tx) => {
+        const [user] = await tx.user.updateManyAndReturn({
+          where: { id, eraseAfter: null },
+          data: { eraseAfter, updatedAt: new Date() },
+        });
+        if (user?.role === ADMIN && !(await leavesAnAdmin(tx))) throw new LastAdmin();
+        return user;
+      });
+    } catch (error) {
+      if (error instanceof LastAdmin) return 'last_admin';
+      throw error;
+    }
+  },
+
+  /** Undefined when the account is not waiting to be erased, or its time is over. */
+  async cancelErasure(id: string): Promise<User | undefined> {
+    const [user] = await prisma.user.updateManyAndReturn({
+      where: { id, eraseAfter: { gt: new Date() } },
+      data: { eraseAfter: null, updatedAt: new Date() },
+    });
+    return user;
+  },
+
+  /** The ids of accounts whose time is over, the longest over first. */
+  async dueForErasure(limit: number): Promise<string[]> {
+    const due = await prisma.user.findMany({
+      where: { eraseAfter: { lte: new Date() } },
+      select: { id: true },
+      orderBy: { eraseAfter: 'asc' },
+      take: limit,
+    });
+    return due.map(({ id }) => id);
+  },
+
+  /** Deletes the row, and all that refers to it, where its time is over. False when somebody else was faster. */
+  async erase(id: string): Promise<boolean> {
+    return (await prisma.user.deleteMany({ where: { id, eraseAfter: { lte: new Date() } } })).count > 0;
+  },
+
   async setPasswordHash(emailKey: string, passwordHash: string): Promise<User | undefined> {
     if (!isStorable(emailKey)) return undefined;
     const [user] = await prisma.user.updateManyAndReturn({
@@ -92,3 +152,6 @@ export const createUsers = (prisma: PrismaClient) => ({
     return user;
   },
 });
+
+/** A transaction under way. */
+export type Tx = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];

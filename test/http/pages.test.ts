@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import Koa from 'koa';
 import { type Locale, supportedLocales } from '../../src/http/locale.ts';
-import { type ClientCard, createPages, type View, type ViewData } from '../../src/http/pages.ts';
+import { type ClientCard, createPages, type NewPasswordError, type View, type ViewData } from '../../src/http/pages.ts';
 
 const views = new URL('../../views/', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, views), 'utf8');
@@ -30,6 +30,14 @@ const consent: ViewData['consent'] = {
   scopes: [{ name: 'openid' }],
 };
 
+const newPassword: ViewData['new-password'] = {
+  action: '/reset-password',
+  csrf: 'csrf-1',
+  token: 'token-1',
+  account: { label: 'ada@example.com' },
+  minLength: '8',
+};
+
 /** Every view with the most and the least that it can be given; /docs, which is for developers, has a test of its own. */
 const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
   login: [
@@ -39,6 +47,7 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
       client: acme,
       login: 'ada',
       reauthenticate: true,
+      forgotHref: '/forgot-password?interaction=abc',
       error: 'invalid_credentials',
       fieldErrors: { login: 'too_long', password: 'required' },
       providers: [{ id: 'github', label: 'GitHub', href: '/federation/github' }],
@@ -72,6 +81,34 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
       account: { label: 'ada@example.com' },
     },
   ],
+  'ask-link': [
+    { kind: 'reset', action: '/forgot-password', csrf: 'csrf-1' },
+    { kind: 'reset', action: '/forgot-password', csrf: 'csrf-1', email: 'ada', error: 'required', interaction: 'abc' },
+    { kind: 'verification', action: '/resend-verification', csrf: 'csrf-1' },
+    ...(['reset', 'verification'] as const).map((kind) => ({
+      kind,
+      action: '/forgot-password',
+      csrf: 'csrf-1',
+      email: 'ada@example.com',
+      sent: true,
+    })),
+  ],
+  'new-password': [
+    newPassword,
+    ...(Object.keys(JSON.parse(read('locales/en.json')).newPassword.errors) as NewPasswordError[]).map((error) => ({
+      ...newPassword,
+      error,
+    })),
+  ],
+  'prove-address': (['verify', 'change'] as const).map((kind) => ({
+    kind,
+    action: '/verify-email',
+    csrf: 'csrf-1',
+    token: 'token-1',
+    account: { label: 'ada@example.com' },
+  })),
+  'link-done': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
+  'link-expired': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
   account: [{ account: { label: 'ada@example.com' } }],
   logout: [
     { action: '/oauth/logout/confirm', xsrf: 'xsrf-1' },

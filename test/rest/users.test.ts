@@ -48,7 +48,6 @@ test('a profile takes OIDC’s standard claims, keeps what is not mentioned, and
 });
 
 for (const [field, value] of Object.entries({
-  email: 'other@example.com',
   role: 'admin',
   email_verified: true,
   id: 'x',

@@ -45,6 +45,8 @@ export const Account = z.strictObject({
   role: z.string(),
   is_active: z.boolean(),
   email_verified: z.boolean(),
+  /** Asked for, and not proven yet. */
+  pending_email: z.string().optional(),
   name: z.string().optional(),
   given_name: z.string().optional(),
   family_name: z.string().optional(),

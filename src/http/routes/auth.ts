@@ -6,6 +6,7 @@ import type { PasswordReset } from '../../domain/password-reset.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
+import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import { accountJson } from '../account-json.ts';
 import * as body from '../operations/auth.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
@@ -32,7 +33,10 @@ export const authRoutes = (
     })
     .post('/login', async (ctx) => {
       const { password, ...named } = jsonOf(ctx, body.Login);
-      const user = await signIn.withPassword('email' in named ? named.email : named.username, password, { ip: ctx.ip });
+      const user = await signIn.withPassword('email' in named ? named.email : named.username, password, {
+        ip: ctx.ip,
+        client: FIRST_PARTY_CLIENT_ID,
+      });
       if (!user) throw new DomainError('invalid_credentials', 'Incorrect email or password');
       ctx.set('Cache-Control', 'no-store');
       ctx.body = await tokens.issue(user);

@@ -58,6 +58,7 @@ export const interactionRoutes = (
     pages.render(ctx, 'login', {
       action: `/interaction/${pending.uid}/login`,
       cancelAction: `/interaction/${pending.uid}/cancel`,
+      forgotHref: `/forgot-password?interaction=${pending.uid}`,
       csrf: csrf.token(pending.uid),
       login: pending.loginHint ?? (reauthenticate ? labelOf(signedIn) : undefined),
       client: clientCard(pending.client),
@@ -145,7 +146,11 @@ export const interactionRoutes = (
     const device = ctx.cookies.get(DEVICE_COOKIE, { signed: false });
     let user: User | undefined;
     try {
-      user = await signIn.withPassword(form.login, form.password, { ip: ctx.ip, device });
+      user = await signIn.withPassword(form.login, form.password, {
+        ip: ctx.ip,
+        device,
+        client: pending.client.clientId,
+      });
     } catch (error) {
       if (error instanceof DomainError && error.code === 'too_many_attempts') {
         ctx.set('Retry-After', String(error.retryAfterSeconds));
