@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
+import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
@@ -48,7 +49,9 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
   const mail = createMail(stores.outgoingMails, secrets);
-  const accounts = createAccounts(stores.users, stores.artifacts, createPasswords(settings.passwordMinLength));
+  const foreignHashes = createForeignHashes(secrets);
+  const passwords = createPasswords({ minLength: settings.passwordMinLength }, foreignHashes);
+  const accounts = createAccounts(stores.users, stores.artifacts, passwords);
 
   const pages = createPages({ issuer, cache: production });
   const labelOf = async (accountId: string) => {

@@ -65,10 +65,10 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
     const matches = await passwords.verify(user?.passwordHash, password);
     if (!user || !matches || user.bannedAt) return undefined;
     if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
-      const passwordHash = await passwords.hash(password).catch(() => undefined);
+      // Also one that could not be chosen today: it is shorter, or commonly known, but it is theirs.
+      const passwordHash = await passwords.rehash(password);
       // The hash seen is part of the condition: a password changed in the meantime stays.
-      if (passwordHash && (await users.replacePasswordHash(user.id, user.passwordHash, passwordHash)))
-        return { ...user, passwordHash };
+      if (await users.replacePasswordHash(user.id, user.passwordHash, passwordHash)) return { ...user, passwordHash };
     }
     return user;
   },
