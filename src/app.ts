@@ -9,12 +9,14 @@ import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
+import { createUserImport } from './domain/user-import.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
@@ -77,6 +79,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
+  const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
   const csrf = createCsrf(secrets, issuer);
   const app: Koa = createServer(
@@ -92,6 +95,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
+    adminImportRoutes(userImport, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

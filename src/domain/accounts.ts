@@ -23,7 +23,10 @@ const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
 
-const USERNAME_RULE =
+export const isEmail = (text: string): boolean => EMAIL.test(text.trim()) && text.isWellFormed();
+export const isUsername = (text: string): boolean => USERNAME.test(text);
+
+export const USERNAME_RULE =
   'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit';
 
 type Text = string | null | undefined;
@@ -77,9 +80,8 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `invalid_email`, `invalid_username`, `email_taken`, `username_taken`, and the password's.
    */
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
-    if (!EMAIL.test(email.trim()) || !email.isWellFormed())
-      throw new DomainError('invalid_email', 'the email address is not valid');
-    if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+    if (!isEmail(email)) throw new DomainError('invalid_email', 'the email address is not valid');
+    if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({
       id: randomUUID(),
@@ -105,7 +107,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    */
   async updateProfile(id: string, changes: ProfileChanges): Promise<User> {
     const { username } = changes;
-    if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+    if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const updated = await users.update(id, {
       username,
       usernameKey: username === undefined ? undefined : keyOf(username),
