@@ -6,11 +6,13 @@ import { createAccounts } from './domain/accounts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
+import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
 import { createThrottles, type Limits } from './domain/throttles.ts';
+import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createEnginePages } from './http/engine-pages.ts';
@@ -18,6 +20,7 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
@@ -56,7 +59,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
   const mail = createMail(stores.outgoingMails, secrets);
-  const passwords = createPasswords(settings.passwordMinLength);
+  const foreignHashes = createForeignHashes(secrets);
+  const passwords = createPasswords({ minLength: settings.passwordMinLength }, foreignHashes);
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
   const deletion = createDeletion(stores, mail, audit);
@@ -87,6 +91,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
+  const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
   const csrf = createCsrf(secrets, issuer);
   const app: Koa = createServer(
@@ -104,6 +109,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     userRoutes(accounts, signIn, verification, deletion, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
+    adminImportRoutes(userImport, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

@@ -27,13 +27,15 @@ const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
 
+export const isEmail = (text: string): boolean => EMAIL.test(text.trim()) && text.isWellFormed();
+export const isUsername = (text: string): boolean => USERNAME.test(text);
+
 /** @throws {DomainError} `invalid_email`. */
 export const checkEmail = (email: string): void => {
-  if (!EMAIL.test(email.trim()) || !email.isWellFormed())
-    throw new DomainError('invalid_email', 'the email address is not valid');
+  if (!isEmail(email)) throw new DomainError('invalid_email', 'the email address is not valid');
 };
 
-const USERNAME_RULE =
+export const USERNAME_RULE =
   'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit';
 
 type Text = string | null | undefined;
@@ -80,10 +82,10 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
     if (!user || !matches || user.bannedAt) return undefined;
     if (user.eraseAfter && user.eraseAfter.getTime() <= Date.now()) return undefined;
     if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
-      const passwordHash = await passwords.hash(password).catch(() => undefined);
+      // Also one that could not be chosen today: it is shorter, or commonly known, but it is theirs.
+      const passwordHash = await passwords.rehash(password);
       // The hash seen is part of the condition: a password changed in the meantime stays.
-      if (passwordHash && (await users.replacePasswordHash(user.id, user.passwordHash, passwordHash)))
-        return { ...user, passwordHash };
+      if (await users.replacePasswordHash(user.id, user.passwordHash, passwordHash)) return { ...user, passwordHash };
     }
     return user;
   },
@@ -93,7 +95,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    */
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
     checkEmail(email);
-    if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+    if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({
       id: randomUUID(),
@@ -119,7 +121,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    */
   async updateProfile(id: string, changes: ProfileChanges): Promise<User> {
     const { username } = changes;
-    if (username !== undefined && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+    if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
     const updated = await users.update(id, {
       username,
       usernameKey: username === undefined ? undefined : keyOf(username),

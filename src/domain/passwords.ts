@@ -1,5 +1,6 @@
 import argon2 from 'argon2';
 import { DomainError } from './errors.ts';
+import type { ForeignHashes } from './password-hashes/foreign.ts';
 
 // OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, 2 passes, 1 lane.
 const COST = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
@@ -10,12 +11,27 @@ const MAX_LENGTH = 256;
 // One form for every way of typing the same characters (NIST SP 800-63B-4 §3.1.1.2: NFKC or NFKD).
 const normalise = (password: string): string => password.normalize('NFKC');
 
+export type PasswordPolicy = {
+  /** Characters (code points) a new password needs. */
+  minLength: number;
+};
+
 export type Passwords = ReturnType<typeof createPasswords>;
 
-/** @param minLength Characters (code points) a new password needs. */
-export const createPasswords = (minLength: number) => {
-  // Verified against when there is no account, so that a missing account takes as long as a wrong password.
+/** @param foreign Hashes that people brought along from elsewhere. */
+export const createPasswords = ({ minLength }: PasswordPolicy, foreign: ForeignHashes) => {
+  // Verified against when there is no account, so that a missing account takes as long as a wrong password. A hash from
+  // elsewhere has a cost of its own: until its owner first signs in here, how long the answer takes tells it from none.
   const decoy = argon2.hash('a password nobody has', COST);
+
+  const rehash = (password: string): Promise<string> => argon2.hash(normalise(password), COST);
+
+  /** A hash from elsewhere is of the password as it was typed there; here it may be typed in another Unicode form. */
+  const verifyForeign = async (hash: string, password: string): Promise<boolean> => {
+    if (await foreign.verify(hash, password)) return true;
+    const normal = normalise(password);
+    return normal !== password && foreign.verify(hash, normal);
+  };
 
   return {
     /**
@@ -29,18 +45,22 @@ export const createPasswords = (minLength: number) => {
         throw new DomainError('password_too_short', `the password needs at least ${minLength} characters`);
       if (length > MAX_LENGTH)
         throw new DomainError('password_too_long', `the password may have at most ${MAX_LENGTH} characters`);
-      return argon2.hash(normal, COST);
+      return rehash(password);
     },
+
+    /** As `hash`, for a password that somebody has already: the rules are for choosing one. */
+    rehash,
 
     /** Whether `password` belongs to `hash`; false, in the same time, when there is no hash. */
     async verify(hash: string | null | undefined, password: string): Promise<boolean> {
       // A longer one cannot have been set; it is not worth hashing, and refusing it early tells nobody anything.
       if (password.length > MAX_LENGTH * 4) return false;
+      if (hash != null && foreign.isForeign(hash)) return verifyForeign(hash, password);
       const matches = await argon2.verify(hash ?? (await decoy), normalise(password));
       return matches && hash != null;
     },
 
-    /** Whether the hash was made at another cost than today's. */
-    needsRehash: (hash: string): boolean => argon2.needsRehash(hash, COST),
+    /** Whether the hash was made elsewhere, or at another cost than today's. */
+    needsRehash: (hash: string): boolean => foreign.isForeign(hash) || argon2.needsRehash(hash, COST),
   };
 };

@@ -67,11 +67,13 @@ export const idOf = (text: string | undefined): string =>
 const fitting = <T extends z.ZodType>(value: unknown, schema: T): z.infer<T> => {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  throw new ValidationError(
-    parsed.error.issues.flatMap(({ path, message, ...issue }) =>
-      issue.code === 'unrecognized_keys'
-        ? issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not known here' }))
-        : [{ path: path.join('.'), message }],
-    ),
-  );
+  throw new ValidationError(faultsOf(parsed.error));
 };
+
+/** Every path that is wrong, unknown ones included. */
+export const faultsOf = ({ issues }: z.ZodError): { path: string; message: string }[] =>
+  issues.flatMap(({ path, message, ...issue }) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ path: [...path, key].join('.'), message: 'is not known here' }))
+      : [{ path: path.join('.'), message }],
+  );

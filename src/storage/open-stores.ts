@@ -18,6 +18,7 @@ import { createRoles } from './roles.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import { createMemoryStamps, createRedisStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
+import { createUserImports } from './user-imports.ts';
 import { createUsers } from './users.ts';
 
 export type StoreSettings = {
@@ -162,6 +163,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: createUsers(prisma),
+      userImports: createUserImports(pool),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),

@@ -8,6 +8,7 @@ import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
 import type { SigningKeys } from './signing-keys.ts';
+import type { UserImports } from './user-imports.ts';
 import type { Users } from './users.ts';
 
 /** One store's health. */
@@ -15,6 +16,7 @@ export type StoreState = { status: 'up' | 'down'; latency_ms: number };
 
 export type Stores = {
   users: Users;
+  userImports: UserImports;
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;

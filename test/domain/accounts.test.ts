@@ -1,11 +1,15 @@
 import test from 'ava';
+import { hash } from 'bcryptjs';
 import { createAccounts } from '../../src/domain/accounts.ts';
 import { claimsOf } from '../../src/domain/claims.ts';
+import { createForeignHashes } from '../../src/domain/password-hashes/foreign.ts';
 import { createPasswords } from '../../src/domain/passwords.ts';
+import { createSecrets } from '../../src/domain/secrets.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
 import { testDatabase } from '../helpers/database.ts';
 
+const foreign = createForeignHashes(createSecrets('a master key of at least 32 bytes, for tests'));
 let database: Awaited<ReturnType<typeof testDatabase>>;
 let stores: Stores;
 let accounts: ReturnType<typeof createAccounts>;
@@ -19,7 +23,7 @@ test.before(async () => {
     migrations: 'require',
     onError: () => {},
   });
-  accounts = createAccounts(stores.users, stores.artifacts, createPasswords(6));
+  accounts = createAccounts(stores.users, stores.artifacts, createPasswords({ minLength: 6 }, foreign));
 });
 
 test.after.always(async () => {
@@ -107,6 +111,18 @@ test('a hash made at a lower cost is replaced at the next sign-in', async (t) =>
   const { rows } = await database.pool.query('SELECT password_hash FROM users WHERE id = $1', [id]);
   t.regex(rows[0].password_hash, /m=19456/);
   t.truthy(await accounts.authenticate('old@example.com', 'secret1'));
+});
+
+test('a password that could not be chosen today signs in with its old hash, which is replaced all the same', async (t) => {
+  const { id } = await accounts.create({ email: 'short@example.com', password: 'secret1' });
+  const stored = foreign.accept(await hash('abc', 4));
+  await database.pool.query('UPDATE users SET password_hash = $2 WHERE id = $1', [id, stored]);
+  t.is(await accounts.authenticate('short@example.com', 'abd'), undefined);
+  t.is((await accounts.authenticate('short@example.com', 'abc'))?.id, id);
+  const { rows } = await database.pool.query('SELECT password_hash FROM users WHERE id = $1', [id]);
+  t.regex(rows[0].password_hash, /^\$argon2id\$v=19\$m=19456,p=1,t=2/);
+  t.is((await accounts.authenticate('short@example.com', 'abc'))?.id, id);
+  t.is(await accounts.authenticate('short@example.com', 'abd'), undefined);
 });
 
 const claimsById = async (id: string) => {

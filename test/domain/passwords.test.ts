@@ -1,7 +1,10 @@
 import test from 'ava';
+import { createForeignHashes } from '../../src/domain/password-hashes/foreign.ts';
 import { createPasswords } from '../../src/domain/passwords.ts';
+import { createSecrets } from '../../src/domain/secrets.ts';
 
-const passwords = createPasswords(8);
+const foreign = createForeignHashes(createSecrets('a master key of at least 32 bytes, for tests'));
+const passwords = createPasswords({ minLength: 8 }, foreign);
 
 test('a password verifies against its own hash only', async (t) => {
   const hash = await passwords.hash('correct horse');

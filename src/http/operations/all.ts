@@ -1,6 +1,15 @@
 import type { Operations } from '../operation.ts';
+import { adminImportOperations } from './admin-import.ts';
+import { apiKeyOperations } from './api-keys.ts';
 import { authOperations } from './auth.ts';
 import { oauthOperations } from './oauth.ts';
+import { userOperations } from './users.ts';
 
 /** Everything that is documented. */
-export const allOperations: Operations = { ...authOperations, ...oauthOperations };
+export const allOperations: Operations = {
+  ...authOperations,
+  ...userOperations,
+  ...apiKeyOperations,
+  ...adminImportOperations,
+  ...oauthOperations,
+};

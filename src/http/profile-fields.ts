@@ -1,0 +1,63 @@
+import { z } from 'zod';
+import { lines, words } from './operations/fields.ts';
+
+const line = words(200).min(1).nullable();
+const webAddress = z
+  .url({ protocol: /^https?$/ })
+  .max(2000)
+  .nullable();
+
+// The list is long, and made anew each time one asks for it.
+let zones: ReadonlySet<string> | undefined;
+const timeZones = (): ReadonlySet<string> => {
+  zones ??= new Set([...Intl.supportedValuesOf('timeZone'), 'UTC']);
+  return zones;
+};
+
+/** OIDC Core §5.1's claims as they may be given; null is for none. */
+export const profileFields = {
+  name: line.optional(),
+  given_name: line.optional(),
+  family_name: line.optional(),
+  middle_name: line.optional(),
+  nickname: line.optional(),
+  profile: webAddress.optional(),
+  picture: webAddress.optional(),
+  website: webAddress.optional(),
+  gender: line.optional(),
+  birthdate: z
+    .string()
+    .regex(
+      /^(\d{4}(-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))?|0000-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))$/,
+      'is a year or a date: YYYY or YYYY-MM-DD',
+    )
+    .nullable()
+    .optional(),
+  zoneinfo: z
+    .string()
+    .refine((zone) => timeZones().has(zone), 'is no IANA time zone')
+    .nullable()
+    .optional(),
+  locale: z
+    .string()
+    .regex(/^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$/, 'is no language tag')
+    .max(35)
+    .nullable()
+    .optional(),
+  phone_number: z
+    .string()
+    .regex(/^\+[1-9]\d{5,14}$/, 'is not in E.164 form, such as +14255551212')
+    .nullable()
+    .optional(),
+  address: z
+    .strictObject({
+      formatted: lines(500).optional(),
+      street_address: lines(500).optional(),
+      locality: words(200).optional(),
+      region: words(200).optional(),
+      postal_code: words(50).optional(),
+      country: words(200).optional(),
+    })
+    .nullable()
+    .optional(),
+};
