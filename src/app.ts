@@ -3,17 +3,20 @@ import type Koa from 'koa';
 import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
+import { createAdministration } from './domain/administration.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
 import { createCsrf } from './http/csrf.ts';
+import { createCursors } from './http/cursors.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
@@ -75,6 +78,9 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
 
+  const administration = createAdministration(stores.userSearch);
+  const cursors = createCursors(secrets);
+
   const csrf = createCsrf(secrets, issuer);
   const app: Koa = createServer(
     { issuer, trustProxy, cookieKeys: secrets.cookieKeys },
@@ -89,6 +95,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
+    adminUserRoutes(administration, cursors, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

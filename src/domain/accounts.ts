@@ -3,6 +3,7 @@ import type { Artifacts } from '../storage/artifacts.ts';
 import type { User, Users } from '../storage/users.ts';
 import { DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
+import { isBanned } from './user-status.ts';
 
 export type { User };
 
@@ -53,7 +54,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   /** The account with this id, or undefined when there is none or it is banned. */
   async find(id: string): Promise<User | undefined> {
     const user = await users.findById(id);
-    return user?.bannedAt ? undefined : user;
+    return user && isBanned(user) ? undefined : user;
   },
 
   /**
@@ -63,7 +64,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   async authenticate(login: string, password: string): Promise<User | undefined> {
     const user = await users.findByLogin(keyOf(login));
     const matches = await passwords.verify(user?.passwordHash, password);
-    if (!user || !matches || user.bannedAt) return undefined;
+    if (!user || !matches || isBanned(user)) return undefined;
     if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
       const passwordHash = await passwords.hash(password).catch(() => undefined);
       // The hash seen is part of the condition: a password changed in the meantime stays.

@@ -5,6 +5,7 @@ import type { ApiKey, ApiKeys as Store } from '../storage/api-keys.ts';
 import type { User } from '../storage/users.ts';
 import { DomainError } from './errors.ts';
 import { sha256 } from './secrets.ts';
+import { isBanned } from './user-status.ts';
 
 /** Live keys a user may have at once. */
 const MAX_KEYS = 50;
@@ -134,7 +135,7 @@ export const createApiKeys = (store: Store) => {
       const holder = await store.findByHash(sha256(secret));
       if (!holder) return undefined;
       const { key, user, permissions } = holder;
-      if (user.bannedAt || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
+      if (isBanned(user) || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
       if (!key.lastUsedAt || Date.now() - key.lastUsedAt.getTime() > TOUCH_MS) await store.touch(key.id);
       return { user, keyId: key.id, scopes: new Set(key.scopes.filter((scope) => permissions.includes(scope))) };

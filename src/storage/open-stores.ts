@@ -16,6 +16,7 @@ import { createRateLimits } from './rate-limits.ts';
 import { createRoles } from './roles.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import type { StoreState, Stores } from './stores.ts';
+import { createUserSearch } from './user-search.ts';
 import { createUsers } from './users.ts';
 
 export type StoreSettings = {
@@ -159,6 +160,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: createUsers(prisma),
+      userSearch: createUserSearch(pool, prisma),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma),
       clients: createClients(prisma),

@@ -7,6 +7,7 @@ import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
 import type { SigningKeys } from './signing-keys.ts';
+import type { UserSearch } from './user-search.ts';
 import type { Users } from './users.ts';
 
 /** One store's health. */
@@ -14,6 +15,7 @@ export type StoreState = { status: 'up' | 'down'; latency_ms: number };
 
 export type Stores = {
   users: Users;
+  userSearch: UserSearch;
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;

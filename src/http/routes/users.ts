@@ -13,14 +13,14 @@ import { jsonBody, jsonOf } from '../validate.ts';
 const NO_CONTROL = 'has control characters';
 // Half of a surrogate pair is no character, and no database takes it.
 const whole = (text: string) => text.isWellFormed();
-const words = (max: number) =>
+export const words = (max: number) =>
   z
     .string()
     .trim()
     .regex(/^\P{Cc}*$/u, NO_CONTROL)
     .refine(whole, NO_CONTROL)
     .max(max);
-const lines = (max: number) =>
+export const lines = (max: number) =>
   z
     .string()
     .trim()
@@ -34,7 +34,7 @@ const webAddress = z
   .nullable();
 
 /** OIDC Core §5.1's claims that a person may set themselves; null clears one. */
-const Profile = z.strictObject({
+export const Profile = z.strictObject({
   username: z.string().min(1).max(64).optional(),
   name: line.optional(),
   given_name: line.optional(),
