@@ -3,6 +3,7 @@ import type Koa from 'koa';
 import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
+import { createAdministration } from './domain/administration.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
@@ -15,12 +16,14 @@ import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
 import { createCsrf } from './http/csrf.ts';
+import { createCursors } from './http/cursors.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
+import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
@@ -93,6 +96,9 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const requireUser = createRequireUser(tokens, apiKeys);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
+  const administration = createAdministration(stores.userSearch);
+  const cursors = createCursors(secrets);
+
   const csrf = createCsrf(secrets, issuer);
   const app: Koa = createServer(
     { issuer, trustProxy, cookieKeys: secrets.cookieKeys },
@@ -110,6 +116,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     adminImportRoutes(userImport, requireUser),
+    adminUserRoutes(administration, cursors, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

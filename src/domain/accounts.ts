@@ -4,6 +4,7 @@ import type { Artifacts } from '../storage/artifacts.ts';
 import type { User, Users } from '../storage/users.ts';
 import { DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
+import { isBanned, statusOf } from './user-status.ts';
 
 export type { User };
 
@@ -65,7 +66,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   /** The account with this id, or undefined when there is none, it is banned, or about to be erased. */
   async find(id: string): Promise<User | undefined> {
     const user = await users.findById(id);
-    return user?.bannedAt || user?.eraseAfter ? undefined : user;
+    return user && statusOf(user) === 'active' ? user : undefined;
   },
 
   /** Whoever this login names, in whatever state. */
@@ -79,7 +80,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   async authenticate(login: string, password: string): Promise<User | undefined> {
     const user = await users.findByLogin(keyOf(login));
     const matches = await passwords.verify(user?.passwordHash, password);
-    if (!user || !matches || user.bannedAt) return undefined;
+    if (!user || !matches || isBanned(user)) return undefined;
     if (user.eraseAfter && user.eraseAfter.getTime() <= Date.now()) return undefined;
     if (user.passwordHash && passwords.needsRehash(user.passwordHash)) {
       // Also one that could not be chosen today: it is shorter, or commonly known, but it is theirs.

@@ -8,6 +8,7 @@ import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { sha256 } from './secrets.ts';
 import { type Budget, type Throttles, tooMany } from './throttles.ts';
+import { statusOf } from './user-status.ts';
 
 /** Live keys a user may have at once. */
 const MAX_KEYS = 50;
@@ -165,8 +166,7 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
         return undefined;
       }
       const { key, user } = holder;
-      if (user.bannedAt || user.eraseAfter || (key.expiresAt && key.expiresAt.getTime() <= Date.now()))
-        return undefined;
+      if (statusOf(user) !== 'active' || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
       report(budget);
       if (!budget.allowed) throw tooMany(budget.resetSeconds);

@@ -7,6 +7,7 @@ import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
 import { randomSecret, sha256 } from './secrets.ts';
+import { isBanned } from './user-status.ts';
 
 /** NIST SP 800-63B-4 §4.2.2: a recovery code sent by mail is good for a day at most; ours is a link, and gone sooner. */
 const RESET_MINUTES = 30;
@@ -58,7 +59,7 @@ export const createPasswordReset = (
     /** As `mailLink`, for whoever has this address. Nobody, or somebody banned, costs the same, and nothing comes of it. */
     async request(email: string): Promise<void> {
       const user = await users.findByLogin(keyOf(email));
-      if (user && !user.bannedAt && email.includes('@')) return mailLink(user);
+      if (user && !isBanned(user) && email.includes('@')) return mailLink(user);
       await issue(undefined, RESET_MINUTES * 60_000);
       await mail.decoy();
       await audit.record({ type: 'password.reset_requested' });

@@ -6,6 +6,7 @@ import type { Deletion } from './deletion.ts';
 import { DomainError } from './errors.ts';
 import { type Secrets, sha256 } from './secrets.ts';
 import { type Limits, networkOf, tooMany } from './throttles.ts';
+import { isBanned } from './user-status.ts';
 
 /** What a failure costs, against the one point that an attempt holds while it is under way: so many may be at once. */
 const FAILURE_POINTS = 5;
@@ -52,7 +53,7 @@ export const createSignIn = (
   const refused = async (login: string, account: string, client: string | undefined): Promise<void> => {
     const user = await accounts.named(login);
     const target = user?.id;
-    const reason = !user ? 'unknown' : user.bannedAt ? 'banned' : 'wrong_password';
+    const reason = !user ? 'unknown' : isBanned(user) ? 'banned' : 'wrong_password';
     await audit.record({ type: 'login.failed', target, client, details: { reason } });
     if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining > 0) return;
 
@@ -62,7 +63,7 @@ export const createSignIn = (
     if (!(await locks.spend(account)).allowed) return;
     await audit.record({ type: 'login.locked', target, client, details: { seconds } });
     if (earlier >= MAILED_WAITS) return;
-    if (user && !user.bannedAt) await mail.send(recipientOf(user), { template: 'sign_in_locked' });
+    if (user && !isBanned(user)) await mail.send(recipientOf(user), { template: 'sign_in_locked' });
     else await mail.decoy();
   };
 

@@ -6,6 +6,7 @@ import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { invalidOneTimeToken } from './password-reset.ts';
 import { randomSecret, sha256 } from './secrets.ts';
+import { isBanned } from './user-status.ts';
 
 const HOURS = 48;
 
@@ -42,7 +43,7 @@ export const createVerification = (
     /** As `mailLink`, for whoever has this address and has not proved it. Anybody else costs the same, and gets nothing. */
     async resend(email: string): Promise<void> {
       const user = await users.findByLogin(keyOf(email));
-      if (user && !user.bannedAt && !user.emailVerified && email.includes('@')) return mailLink(user);
+      if (user && !isBanned(user) && !user.emailVerified && email.includes('@')) return mailLink(user);
       await issue(undefined);
       await mail.decoy();
     },

@@ -1,6 +1,7 @@
 import type { User } from '../domain/accounts.ts';
 import type { ShownKey } from '../domain/api-keys.ts';
 import { claimsOf } from '../domain/claims.ts';
+import { isBanned, statusOf } from '../domain/user-status.ts';
 
 /** A user as the REST API gives them: the predecessor's fields, then OIDC's standard claims. */
 export const accountJson = (user: User) => {
@@ -10,13 +11,28 @@ export const accountJson = (user: User) => {
     email: user.email,
     username: user.username,
     role: user.role,
-    is_active: user.bannedAt === null && user.eraseAfter === null,
+    is_active: statusOf(user) === 'active',
     ...claims,
     ...(user.pendingEmail !== null &&
       user.pendingEmailUntil &&
       user.pendingEmailUntil.getTime() > Date.now() && { pending_email: user.pendingEmail }),
     created_at: user.createdAt.toISOString(),
     updated_at: user.updatedAt.toISOString(),
+  };
+};
+
+/** A user as administrators see them: with what is not the person's own to know or change. */
+export const administeredJson = (user: User) => {
+  const banned = isBanned(user);
+  return {
+    ...accountJson(user),
+    email_verified: user.emailVerified,
+    status: statusOf(user),
+    banned_at: banned ? (user.bannedAt?.toISOString() ?? null) : null,
+    banned_until: banned ? (user.bannedUntil?.toISOString() ?? null) : null,
+    ban_reason: banned ? user.banReason : null,
+    erase_after: user.eraseAfter?.toISOString() ?? null,
+    has_password: user.passwordHash !== null,
   };
 };
 

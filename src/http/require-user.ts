@@ -76,3 +76,16 @@ export const requirePerson: Middleware<SignedIn> = async (ctx, next) => {
   if (ctx.state.clientId !== FIRST_PARTY_CLIENT_ID) throw new InsufficientScope(FIRST_PARTY_SCOPE);
   await next();
 };
+
+/**
+ * Only with this permission, by a token of the platform's own apps or by an API key: whatever else a third-party app may be allowed,
+ * it administers nothing.
+ */
+export const requirePermission =
+  (permission: string): Middleware<SignedIn> =>
+  async (ctx, next) => {
+    const { keyId, clientId, scopes } = ctx.state;
+    const ours = keyId !== undefined || clientId === FIRST_PARTY_CLIENT_ID;
+    if (!ours || !scopes.has(permission)) throw new InsufficientScope(permission);
+    await next();
+  };

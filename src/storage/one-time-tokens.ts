@@ -1,6 +1,6 @@
 import type { OneTimeToken } from './generated/client.ts';
 import { isUniqueViolation, type PrismaClient } from './prisma.ts';
-import type { User } from './users.ts';
+import { notBanned, type User } from './users.ts';
 
 /** What a link in a mail is good for. */
 export type Purpose = 'verify_email' | 'change_email' | 'reset_password';
@@ -50,7 +50,7 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
       purposes: Purpose[],
     ): Promise<{ purpose: string; email: string; user: User } | undefined> {
       const found = await prisma.oneTimeToken.findFirst({
-        where: { tokenHash, purpose: { in: purposes }, expiresAt: { gt: new Date() }, user: { bannedAt: null } },
+        where: { tokenHash, purpose: { in: purposes }, expiresAt: { gt: new Date() }, user: notBanned() },
         include: { user: true },
       });
       if (!found?.user || found.email === null) return undefined;

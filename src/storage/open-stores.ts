@@ -19,6 +19,7 @@ import { createSigningKeys } from './signing-keys.ts';
 import { createMemoryStamps, createRedisStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUserImports } from './user-imports.ts';
+import { createUserSearch } from './user-search.ts';
 import { createUsers } from './users.ts';
 
 export type StoreSettings = {
@@ -164,6 +165,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     return {
       users: createUsers(prisma),
       userImports: createUserImports(pool),
+      userSearch: createUserSearch(pool, prisma),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),

@@ -9,6 +9,7 @@ import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { UserImports } from './user-imports.ts';
+import type { UserSearch } from './user-search.ts';
 import type { Users } from './users.ts';
 
 /** One store's health. */
@@ -17,6 +18,7 @@ export type StoreState = { status: 'up' | 'down'; latency_ms: number };
 export type Stores = {
   users: Users;
   userImports: UserImports;
+  userSearch: UserSearch;
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;

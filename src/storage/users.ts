@@ -32,6 +32,9 @@ export type Users = ReturnType<typeof createUsers>;
 /** The role that administers, of which somebody must be left. */
 const ADMIN = 'admin';
 
+/** Whose ban, if there was one, is over. */
+export const notBanned = () => ({ OR: [{ bannedAt: null }, { bannedUntil: { lte: new Date() } }] });
+
 /** Thrown inside a transaction to undo it. */
 class LastAdmin extends Error {}
 
@@ -41,7 +44,7 @@ class LastAdmin extends Error {}
  */
 export const leavesAnAdmin = async (tx: Tx): Promise<boolean> => {
   await tx.$queryRaw`SELECT 1 FROM roles WHERE name = ${ADMIN} FOR NO KEY UPDATE`;
-  return (await tx.user.count({ where: { role: ADMIN, bannedAt: null, eraseAfter: null } })) > 0;
+  return (await tx.user.count({ where: { role: ADMIN, eraseAfter: null, ...notBanned() } })) > 0;
 };
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -1,5 +1,6 @@
 import type { Operations } from '../operation.ts';
 import { adminImportOperations } from './admin-import.ts';
+import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
 import { authOperations } from './auth.ts';
 import { oauthOperations } from './oauth.ts';
@@ -10,6 +11,7 @@ export const allOperations: Operations = {
   ...authOperations,
   ...userOperations,
   ...apiKeyOperations,
+  ...adminUsersOperations,
   ...adminImportOperations,
   ...oauthOperations,
 };

@@ -1,0 +1,23 @@
+import { z } from 'zod';
+
+/** What a query names its text by: PostgreSQL refuses NUL, and no database takes half a character. */
+export const QueryText = z
+  .string()
+  .trim()
+  .min(1)
+  .max(320)
+  .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text), 'has control characters');
+
+/** A moment, as PostgreSQL can hold it; no zone means UTC to nobody, so one is needed. */
+export const Moment = z.iso.datetime({ offset: true });
+
+/** Which part of a list: how much of it at most, from where on. */
+export const PageQuery = {
+  limit: z
+    .string()
+    .regex(/^[1-9]\d{0,2}$/, 'is no whole number')
+    .transform(Number)
+    .refine((limit) => limit <= 200, 'is more than 200')
+    .default(50),
+  cursor: z.string().min(1).max(4096).optional(),
+};

@@ -1,0 +1,217 @@
+import type { Pool } from 'pg';
+import type { PrismaClient } from './prisma.ts';
+import {
+  allOf,
+  anyOf,
+  beginningsOf,
+  type Condition,
+  conditionsOf,
+  type Param,
+  SORT_KEYS,
+  type UserFilter,
+  type UserSortKey,
+} from './user-filter.ts';
+import type { User } from './users.ts';
+
+export type { UserFilter };
+
+/** Names go by code points; who has no username comes before everybody who has one. */
+export type UserOrder = { by: UserSortKey; descending: boolean };
+
+/** A place in an order: what it is ordered by, and the id among equals. */
+export type UserPosition = { key: string; id: string };
+
+export type UserPage = {
+  users: User[];
+  /** After what the next page begins; undefined for the last. A page can be short, or empty, and not be the last. */
+  next: UserPosition | undefined;
+  total: number;
+  /** Whether `total` is the planner's guess. */
+  isEstimate: boolean;
+};
+
+/** Users are counted up to here. */
+const COUNTED = 10_000;
+/** So few are all looked at and sorted; where there may be more, they are looked for along the order. */
+const SORTED = 5_000;
+/** How many users are looked at along the order for one page, and in what steps: most pages are full after the first. */
+const STEPS = [1_000, 3_000, 4_000];
+
+type Row = { key: string | Date; id: string };
+/** Part of a list in its order. `next` is the place up to which it is complete; undefined when it is so to the end. */
+type Part = { places: UserPosition[]; next: UserPosition | undefined };
+/** What a part is read by: an order, from a place in it on, for so many users. */
+type Reading = { order: UserOrder; after: UserPosition | undefined; limit: number };
+
+const positionOf = ({ key, id }: Row): UserPosition => ({ key: key instanceof Date ? key.toISOString() : key, id });
+
+const partOf = (rows: Row[], limit: number): Part => {
+  const places = rows.slice(0, limit).map(positionOf);
+  return { places, next: rows.length > limit ? places.at(-1) : undefined };
+};
+
+const inOrder = ({ by, descending }: UserOrder) => {
+  const direction = descending ? 'DESC' : 'ASC';
+  return {
+    key: SORT_KEYS[by],
+    orderBy: `ORDER BY ${SORT_KEYS[by]} ${direction}, id ${direction}`,
+    isAfter: (position: UserPosition | undefined, param: Param): string =>
+      position === undefined
+        ? 'true'
+        : `(${SORT_KEYS[by]}, id) ${descending ? '<' : '>'} (${param(position.key)}, ${param(position.id)}::uuid)`,
+  };
+};
+
+// As PostgreSQL compares in the collation "C": by bytes, which is by code points. JavaScript's < is not.
+const comparing =
+  ({ descending }: UserOrder) =>
+  (a: UserPosition, b: UserPosition): number =>
+    (descending ? -1 : 1) *
+    (Buffer.from(a.key).compare(Buffer.from(b.key)) || (a.id < b.id ? -1 : Number(a.id > b.id)));
+
+/** Several parts of one list as one: each user once, as far as every part is complete. */
+const merged = (parts: Part[], { order, limit }: Reading): Part => {
+  const compare = comparing(order);
+  const [horizon] = parts.flatMap(({ next }) => next ?? []).sort(compare);
+  const unique = new Map(parts.flatMap(({ places }) => places).map((place) => [place.id, place]));
+  const known = [...unique.values()].filter((place) => !horizon || compare(place, horizon) <= 0).sort(compare);
+  const places = known.slice(0, limit);
+  return { places, next: known.length > limit ? places.at(-1) : horizon };
+};
+
+export type UserSearch = ReturnType<typeof createUserSearch>;
+
+/**
+ * Lists users in any order under any conditions, in bounded time however many there are. There are three ways: along an index
+ * that has both the order and the conditions; where few can fit, by looking at all of those; and else along the order, past those that
+ * do not fit, up to a limit at which the page ends short.
+ */
+export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
+  const query = async <T>(write: (param: Param) => string): Promise<T[]> => {
+    const values: unknown[] = [];
+    const text = write((value) => `$${values.push(value)}`);
+    return (await pool.query(text, values)).rows as T[];
+  };
+
+  /** How many users each of these holds for, one alternative or another; up to COUNTED + 1. */
+  const countEach = async (asked: Condition[][]): Promise<number[]> => {
+    const [row] = await query<{ counts: number[] }>((param) => {
+      const some = (condition: Condition) =>
+        `(SELECT id FROM users WHERE ${condition.sql(param)} LIMIT ${COUNTED + 1})`;
+      const counts = asked.map((alternatives) =>
+        alternatives.every(({ indexed }) => indexed)
+          ? `(SELECT count(*) FROM (${alternatives.map(some).join(' UNION ')}) u)::int`
+          : String(COUNTED + 1),
+      );
+      return `SELECT ARRAY[${counts.join(', ')}] AS counts`;
+    });
+    return row?.counts.map((count) => Math.min(count, COUNTED + 1)) ?? [];
+  };
+
+  /** What the planner thinks; what it has no statistics of, it guesses. */
+  const estimate = async (where: (param: Param) => string): Promise<number> => {
+    const [row] = await query<{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }>(
+      (param) => `EXPLAIN (FORMAT JSON) SELECT FROM users WHERE ${where(param)}`,
+    );
+    return row?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;
+  };
+
+  const alongIndex = async (conditions: Condition[], { order, after, limit }: Reading): Promise<Part> => {
+    const { key, isAfter, orderBy } = inOrder(order);
+    const rows = await query<Row>(
+      (param) => `SELECT ${key} AS key, id FROM users
+        WHERE ${allOf(conditions, param)} AND ${isAfter(after, param)} ${orderBy} LIMIT ${limit + 1}`,
+    );
+    return partOf(rows, limit);
+  };
+
+  const sorted = async (conditions: Condition[], { order, after, limit }: Reading): Promise<Part> => {
+    const { key, isAfter, orderBy } = inOrder(order);
+    // Materialized: or the planner may take the order for the shorter way.
+    const rows = await query<Row>(
+      (param) => `WITH fitting AS MATERIALIZED (
+          SELECT id, created_at, email_key, username_key FROM users WHERE ${allOf(conditions, param)}
+        )
+        SELECT ${key} AS key, id FROM fitting WHERE ${isAfter(after, param)} ${orderBy} LIMIT ${limit + 1}`,
+    );
+    return partOf(rows, limit);
+  };
+
+  const walked = async (leading: Condition[], others: Condition[], reading: Reading): Promise<Part> => {
+    const { order, limit } = reading;
+    const { key, isAfter, orderBy } = inOrder(order);
+    const rows: Row[] = [];
+    let { after } = reading;
+    for (const step of STEPS) {
+      const seen = await query<Row & { fits: boolean; place: number }>(
+        (param) => `WITH seen AS MATERIALIZED (
+            SELECT ${key} AS key, id, (${allOf(others, param)}) AS fits FROM users
+            WHERE ${allOf(leading, param)} AND ${isAfter(after, param)} ${orderBy} LIMIT ${step}
+          ), placed AS (SELECT *, row_number() OVER ()::int AS place FROM seen)
+          SELECT * FROM placed WHERE fits OR place = ${step} ORDER BY place LIMIT ${limit + 2}`,
+      );
+      rows.push(...seen.filter(({ fits }) => fits));
+      if (rows.length > limit) return partOf(rows, limit);
+      const last = seen.at(-1);
+      if (last?.place !== step) return { places: rows.map(positionOf), next: undefined };
+      after = positionOf(last);
+    }
+    return { places: rows.map(positionOf), next: after };
+  };
+
+  return {
+    /** @param after A position that an earlier page of the same list gave. */
+    async list(
+      filter: UserFilter,
+      order: UserOrder,
+      after: UserPosition | undefined,
+      limit: number,
+    ): Promise<UserPage> {
+      const conditions = conditionsOf(filter);
+      const beginnings = filter.prefix === undefined ? [] : beginningsOf(filter.prefix);
+      const whole = (param: Param) => `${allOf(conditions, param)} AND (${anyOf(beginnings, param)})`;
+      const everybody: Condition = { sql: () => 'true', indexed: true };
+
+      const single = [everybody, ...conditions, ...beginnings];
+      const asked = [...single.map((condition) => [condition]), ...(beginnings.length > 1 ? [beginnings] : [])];
+      const counts = await countEach(asked);
+      const countOf = (condition: Condition): number => counts[single.indexOf(condition)] ?? 0;
+      const begun = beginnings.length > 1 ? [counts.at(-1) ?? 0] : beginnings.map(countOf);
+      const fewest = Math.min(countOf(everybody), ...conditions.map(countOf), ...begun);
+
+      const read = (all: Condition[], reading: Reading): Promise<Part> => {
+        // One index gives the order: the rarest condition's that has one. Times are in each of those indexes.
+        const leads = all.filter((condition) => condition.leads === order.by);
+        const [rarest] = leads.filter(({ isRange }) => !isRange).sort((a, b) => countOf(a) - countOf(b));
+        const leading = leads.filter((condition) => condition === rarest || condition.isRange);
+        const others = all.filter((condition) => !leading.includes(condition));
+        if (others.length === 0) return alongIndex(all, reading);
+        if (Math.min(countOf(everybody), ...all.map(countOf)) <= SORTED) return sorted(all, reading);
+        return walked(leading, others, reading);
+      };
+
+      const count = async (): Promise<Pick<UserPage, 'total' | 'isEstimate'>> => {
+        const simple = conditions.length + Math.min(beginnings.length, 1) < 2;
+        if (fewest > COUNTED) {
+          // Of one thing asked it is known that it holds for more.
+          const least = simple && conditions.every(({ indexed }) => indexed) ? COUNTED + 1 : 0;
+          return { total: Math.max(await estimate(whole), least), isEstimate: true };
+        }
+        if (simple && conditions.every(({ indexed }) => indexed)) return { total: fewest, isEstimate: false };
+        const [row] = await query<{ total: number }>(
+          (param) => `SELECT count(*)::int AS total FROM users WHERE ${whole(param)}`,
+        );
+        return { total: row?.total ?? 0, isEstimate: false };
+      };
+
+      const reading = { order, after, limit };
+      const ways = beginnings.length === 0 ? [conditions] : beginnings.map((beginning) => [...conditions, beginning]);
+      const [parts, total] = await Promise.all([Promise.all(ways.map((way) => read(way, reading))), count()]);
+      const { places, next } = merged(parts, reading);
+
+      const users = await prisma.user.findMany({ where: { id: { in: places.map(({ id }) => id) } } });
+      const byId = new Map(users.map((user) => [user.id, user]));
+      return { users: places.flatMap(({ id }) => byId.get(id) ?? []), next, ...total };
+    },
+  };
+};
