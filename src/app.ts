@@ -16,6 +16,7 @@ import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
+import { devMailRoutes } from './http/routes/dev-mail.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
@@ -24,6 +25,7 @@ import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
+import { createTransport } from './mail/transport.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
@@ -38,16 +40,25 @@ export type AppSettings = EngineSettings & {
   masterKey: string;
   trustProxy: number;
   passwordMinLength: number;
+  /** Absent: mails are kept, and shown at /dev/mail. */
+  smtpUrl?: string | undefined;
+  mailFrom: string;
   version: string;
 };
 
 /** Everything wired, nothing listening. */
 export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
-  const { issuer, production, trustProxy, version } = settings;
+  const { issuer, production, trustProxy, version, smtpUrl, mailFrom } = settings;
   const secrets = createSecrets(settings.masterKey);
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
-  const mail = createMail(stores.outgoingMails, secrets);
+  const mail = createMail(
+    stores.outgoingMails,
+    secrets,
+    { appName: 'User Auth', host: new URL(issuer).host },
+    smtpUrl === undefined ? undefined : createTransport(smtpUrl, mailFrom),
+    log,
+  );
   const accounts = createAccounts(stores.users, stores.artifacts, createPasswords(settings.passwordMinLength));
 
   const pages = createPages({ issuer, cache: production });
@@ -87,6 +98,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(),
+    ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
     authRoutes(accounts, signIn, tokens, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),

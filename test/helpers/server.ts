@@ -43,6 +43,7 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
       jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,
+      mailFrom: 'User Auth <no-reply@id.example.com>',
       accessTokenTtlSeconds: 1800,
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
