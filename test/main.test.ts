@@ -166,6 +166,9 @@ test.serial('in development only this machine reaches it; HOST opens it', async 
   await loopback.stop();
   const open = await started({ DATA_DIR: dataDir, HOST: '0.0.0.0' });
   t.is(await knock(open.port, outside), 'accepted');
+  // The mails that it shows hold links that sign people in.
+  t.is((await fetch(`${open.origin}/dev/mail`)).status, 200);
+  t.is((await fetch(`http://${outside}:${open.port}/dev/mail`)).status, 404);
   await open.stop();
 });
 

@@ -66,4 +66,6 @@ export const sandbox = (ctx: Context): void => {
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox",
   );
   ctx.set('X-Frame-Options', 'SAMEORIGIN');
+  // A sandboxed page has no origin of its own to be kept apart by, and the browser says so in its console.
+  ctx.remove('Origin-Agent-Cluster');
 };
