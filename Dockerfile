@@ -1,6 +1,6 @@
 # User Auth as a container: no build step but the Prisma client, since Node runs the TypeScript as it is.
-# Needs at run time (see .env.example): ISSUER, JWT_SECRET_KEY, DATABASE_URL, REDIS_URL. Nothing secret is in the image,
-# and nothing is written outside DATA_DIR: a read-only root file system is fine.
+# Needs at run time (see .env.example): ISSUER, JWT_SECRET_KEY, DATABASE_URL, REDIS_URL, SMTP_URL. Nothing secret is in the
+# image, and nothing is written outside DATA_DIR: a read-only root file system is fine.
 
 FROM node:24-slim AS build
 WORKDIR /app

@@ -27,6 +27,7 @@ import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
+import { devMailRoutes } from './http/routes/dev-mail.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
@@ -36,6 +37,7 @@ import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
+import { createTransport } from './mail/transport.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
@@ -51,17 +53,26 @@ export type AppSettings = EngineSettings & {
   trustProxy: number;
   passwordMinLength: number;
   rateLimits: Limits;
+  /** Absent: mails are kept, and shown at /dev/mail. */
+  smtpUrl?: string | undefined;
+  mailFrom: string;
   version: string;
 };
 
 /** Everything wired, nothing listening. */
 export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
-  const { issuer, production, trustProxy, version } = settings;
+  const { issuer, production, trustProxy, version, smtpUrl, mailFrom } = settings;
   const secrets = createSecrets(settings.masterKey);
   const throttles = createThrottles(stores.rateLimits, settings.rateLimits);
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
-  const mail = createMail(stores.outgoingMails, secrets);
+  const mail = createMail(
+    stores.outgoingMails,
+    secrets,
+    { appName: 'User Auth', host: new URL(issuer).host },
+    smtpUrl === undefined ? undefined : createTransport(smtpUrl, mailFrom),
+    log,
+  );
   const foreignHashes = createForeignHashes(secrets);
   const passwords = createPasswords({ minLength: settings.passwordMinLength }, foreignHashes);
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
@@ -111,6 +122,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(issuer, version, pages),
+    ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
     authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, verification, deletion, requireUser),
     apiKeyRoutes(apiKeys, requireUser),

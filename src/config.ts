@@ -3,6 +3,7 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readDotEnv } from './config-dot-env.ts';
+import { defaultMailFrom, isMailbox, isSmtpUrl } from './config-mail.ts';
 import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
@@ -33,6 +34,9 @@ export type Config = {
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
   passwordMinLength: number;
   rateLimits: Limits;
+  /** Absent (outside production): mails are kept and shown at /dev/mail. */
+  smtpUrl?: string;
+  mailFrom: string;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** Processes to run. */
   webConcurrency: number;
@@ -141,6 +145,14 @@ const fields = {
         }),
       ),
     ),
+  SMTP_URL: text(
+    'must be a smtp:// or smtps:// URL of host and port, special characters in user and password percent-encoded',
+    isSmtpUrl,
+  ).optional(),
+  MAIL_FROM: text(
+    'must be an email address, or a name and the address in angle brackets, such as User Auth <no-reply@example.com>',
+    isMailbox,
+  ).optional(),
   OAUTH_CLIENT_ID: text(
     'must be 1 to 200 printable ASCII characters without spaces, and not user-auth, which is built in',
     (value) => /^[\x21-\x7e]{1,200}$/.test(value) && value !== 'user-auth',
@@ -160,7 +172,7 @@ type Variable = keyof typeof fields;
 export const variables: readonly string[] = Object.keys(fields);
 
 // Known so that a misspelling of them is noticed; nothing reads them yet.
-const reserved = ['GOOGLE_CLIENT_ID', 'GOOGLE_CLIENT_SECRET', 'GITHUB_CLIENT_ID', 'GITHUB_CLIENT_SECRET', 'SMTP_URL'];
+const reserved = ['GOOGLE_CLIENT_ID', 'GOOGLE_CLIENT_SECRET', 'GITHUB_CLIENT_ID', 'GITHUB_CLIENT_SECRET'];
 
 /**
  * Turns an environment into a Config. An empty variable counts as not set.
@@ -180,9 +192,10 @@ export function readConfig(env: Environment): { config: Config; warnings: string
 
   const values = parsed.data;
   const production = values.NODE_ENV === 'production';
+  const issuer = values.ISSUER ?? `http://localhost:${values.PORT}`;
   const config: Config = {
     production,
-    issuer: values.ISSUER ?? `http://localhost:${values.PORT}`,
+    issuer,
     host: values.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: values.PORT,
     dataDir: values.DATA_DIR,
@@ -206,6 +219,8 @@ export function readConfig(env: Environment): { config: Config; warnings: string
         : undefined,
     rateLimits: { ...DEFAULT_LIMITS, ...values.RATE_LIMITS },
     passwordMinLength: values.PASSWORD_MIN_LENGTH ?? (production ? 8 : 6),
+    smtpUrl: values.SMTP_URL,
+    mailFrom: values.MAIL_FROM ?? defaultMailFrom(issuer),
     logLevel: values.LOG_LEVEL,
     webConcurrency: values.WEB_CONCURRENCY,
   };
@@ -236,7 +251,7 @@ export function loadConfig(): { config: Config; warnings: string[] } {
 function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
   const problems: string[] = [];
   if (given.NODE_ENV === 'production') {
-    for (const name of ['ISSUER', 'JWT_SECRET_KEY', 'DATABASE_URL', 'REDIS_URL'] as const) {
+    for (const name of ['ISSUER', 'JWT_SECRET_KEY', 'DATABASE_URL', 'REDIS_URL', 'SMTP_URL'] as const) {
       if (!given[name]) problems.push(`${name} must be set in production`);
     }
     if (given.ISSUER && /^http:/i.test(given.ISSUER)) problems.push('ISSUER must be https in production');

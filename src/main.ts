@@ -19,6 +19,8 @@ import { superviseWorkers } from './workers.ts';
 
 /** How long requests under way may take to finish after SIGTERM. */
 const GRACE_MS = 10_000;
+/** What a mail that is being sent has of it at the least. */
+const MAIL_GRACE_MS = 1_000;
 /** Expired rows are deleted this often, in batches. */
 const SWEEP_MS = 60_000;
 const SWEEP_ROWS = 1_000;
@@ -63,7 +65,7 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients } = await createApp(
+  const { app, accounts, deletion, clients, mail } = await createApp(
     { ...config, ...secrets, version: packageJson.version },
     stores,
     log,
@@ -84,12 +86,17 @@ const serve = async (config: Config, log: Logger) => {
     deletion.eraseDue().catch((error) => log.warn({ code: error.code }, 'accounts were not erased'));
   }, SWEEP_MS);
 
+  mail.start();
+
   const close = async (signal: string) => {
+    const deadline = Date.now() + GRACE_MS;
     // Said when it holds: from here on nobody new gets in.
     const finished = listener.close(GRACE_MS);
     log.info({ signal }, 'closing: finishing the requests under way');
     clearInterval(sweep);
     await finished;
+    // After the last request, which may have had something to mail.
+    await mail.stop(Math.max(deadline - Date.now(), MAIL_GRACE_MS));
     await stores.close();
     log.info('closed');
   };

@@ -6,13 +6,15 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
 
 /** What somebody who has just typed `npm start` wants to know, and nothing else. */
 export const startUpCard = (config: Config, port: number, stores: string, demo: Demo | undefined): string => {
-  const { issuer, dataDir, host } = config;
+  const { issuer, dataDir, host, smtpUrl } = config;
   const rows: [string, string][] = [
     ['Issuer', issuer],
     ['Listening on', `${host}:${port}`],
     ['Discovery', `${issuer}/.well-known/openid-configuration`],
     ['Sign in', `${issuer}/login`],
     ['API docs', `${issuer}/docs`],
+    // With SMTP_URL they are where they were sent.
+    ...(smtpUrl === undefined ? [['Mails', `${issuer}/dev/mail`] as [string, string]] : []),
     ['Data', resolve(dataDir)],
     ['Stores', stores],
   ];

@@ -13,6 +13,7 @@ const production = {
   JWT_SECRET_KEY: strong,
   DATABASE_URL: 'postgres://app:pa%23ss@db.test:5432/app',
   REDIS_URL: 'rediss://:pass@redis.test:6380/0',
+  SMTP_URL: 'smtps://auth:pa%23ss@smtp.test',
 };
 
 type Environment = Record<string, string | undefined>;
@@ -48,6 +49,8 @@ test('an empty environment gives the documented defaults', (t) => {
     trustProxy: 0,
     bootstrapClient: undefined,
     passwordMinLength: 6,
+    smtpUrl: undefined,
+    mailFrom: 'User Auth <no-reply@localhost>',
     logLevel: 'info',
     webConcurrency: 1,
   });
@@ -145,6 +148,15 @@ const unacceptable: Record<string, string[]> = {
   REFRESH_RETRY_SECONDS: ['-1', '601', '60s'],
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
+  SMTP_URL: [
+    ...['smtp.test', 'http://smtp.test', 'smtp:smtp.test', 'smtp://', 'smtp:///x', 'smtp://smtp.test/path'],
+    ...['smtp://u:a#b@smtp.test', 'smtp://u:50%off@smtp.test', 'smtp://:pw@smtp.test', 'smtp://smtp.test:99999'],
+    ...['smtp://smtp.test?pool=true', 'smtp://smtp .test', 'smtp://u:p/w@smtp.test'],
+  ],
+  MAIL_FROM: [
+    ...['nobody', 'a@b@c.test', 'Name a@b.test', 'Name <a@b.test', '<a@b.test>', 'a@b.test, c@d.test'],
+    ...['Name\r\nBcc: x@y.test <a@b.test>', '"Quoted" <a@b.test>', 'Name <a@b.test>\n', 'Na,me <a@b.test>'],
+  ],
   OAUTH_CLIENT_ID: ['with\nnewline', 'café'],
   OAUTH_CLIENT_SECRET: ['tab\t', 'ключ'],
   OAUTH_REDIRECT_URIS: ['https://a.test/cb#x', 'a.test/cb', 'javascript:alert(1)'],
@@ -172,6 +184,18 @@ test('every variable with a form has one that is refused', (t) => {
     variables.filter((name) => !(name in unacceptable)),
     ['DATA_DIR'],
   );
+});
+
+test('mail goes by any server and from any address that can be written plainly', (t) => {
+  for (const url of [
+    ...['smtp://localhost:1025', 'smtps://smtp.test', 'smtp://user%40host:p%23w@smtp.test:587', 'smtp://[::1]:25/'],
+  ]) {
+    t.is(accepted({ SMTP_URL: url }).smtpUrl, url);
+  }
+  for (const from of ['no-reply@auth.test', 'Acme Inc. <auth@acme.test>', '优 <a@b.test>'])
+    t.is(accepted({ MAIL_FROM: from }).mailFrom, from);
+  t.is(accepted({ ISSUER: 'https://Auth.test:8443' }).mailFrom, 'User Auth <no-reply@auth.test>');
+  t.is(accepted({ ISSUER: 'http://[::1]:8290' }).mailFrom, 'User Auth <no-reply@localhost>');
 });
 
 test('what stores accept is accepted', (t) => {
@@ -209,18 +233,20 @@ test('all problems are told at once, those of single variables and those between
     'OAUTH_CLIENT_ID',
     'PORT',
     'REDIS_URL',
+    'SMTP_URL',
     'WEB_CONCURRENCY',
   ]);
   for (const problem of problems) t.true(message.includes(problem));
   for (const value of ['hunter2', 'eighty', 'soon', 'auth.test']) t.false(message.includes(value));
 });
 
-test('production refuses to start without issuer, secret and stores', (t) => {
+test('production refuses to start without issuer, secret, stores and mail server', (t) => {
   t.deepEqual(refusal({ NODE_ENV: 'production' }).problems, [
     'ISSUER must be set in production',
     'JWT_SECRET_KEY must be set in production',
     'DATABASE_URL must be set in production',
     'REDIS_URL must be set in production',
+    'SMTP_URL must be set in production',
   ]);
   t.deepEqual(refusal({ ...production, ISSUER: 'HTTP://auth.test' }).problems, ['ISSUER must be https in production']);
 });

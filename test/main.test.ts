@@ -110,6 +110,7 @@ test.serial('a first start on an empty DATA_DIR shows all that is needed to try 
     Discovery: discovery,
     'Sign in': `${origin}/login`,
     'API docs': `${origin}/docs`,
+    Mails: `${origin}/dev/mail`,
     Data: dataDir,
   });
   t.regex(card.Stores ?? '', /embedded/);
@@ -118,6 +119,7 @@ test.serial('a first start on an empty DATA_DIR shows all that is needed to try 
 
   t.like(await (await fetch(discovery)).json(), { issuer: origin });
   t.is((await fetch(`${origin}/docs`)).status, 200);
+  t.is((await fetch(`${origin}/dev/mail`)).status, 200);
   const health = await fetch(`${origin}/health`);
   t.is(health.status, 200);
   t.like(await health.json(), { status: 'up', stores: { postgres: { status: 'up' } } });
@@ -164,6 +166,9 @@ test.serial('in development only this machine reaches it; HOST opens it', async 
   await loopback.stop();
   const open = await started({ DATA_DIR: dataDir, HOST: '0.0.0.0' });
   t.is(await knock(open.port, outside), 'accepted');
+  // The mails that it shows hold links that sign people in.
+  t.is((await fetch(`${open.origin}/dev/mail`)).status, 200);
+  t.is((await fetch(`http://${outside}:${open.port}/dev/mail`)).status, 404);
   await open.stop();
 });
 
@@ -220,6 +225,8 @@ const PRODUCTION = {
   NODE_ENV: 'production',
   ISSUER: 'https://auth.example',
   JWT_SECRET_KEY: 'N7bq2XcV9sLmT4wRzK1yHd6uPf8jGa3eQo5iMn0t',
+  // Nothing listens there, and nothing has to.
+  SMTP_URL: 'smtp://127.0.0.1:1',
 };
 
 test.serial('production without its configuration refuses, naming every problem and never a value', async (t) => {
@@ -229,13 +236,22 @@ test.serial('production without its configuration refuses, naming every problem 
     JWT_SECRET_KEY: 'hunter2',
     DATABASE_URL: 'mysql://app:hunter2@db.example/app',
     PORT: 'hunter2',
+    SMTP_URL: 'smtp://user:hunter2@smtp.example/path',
     OAUTH_CLIENT_ID: 'hunter2',
   });
   t.is(code, 1);
   t.is(stdout, '');
-  for (const name of ['ISSUER', 'JWT_SECRET_KEY', 'DATABASE_URL', 'REDIS_URL', 'PORT', 'OAUTH_CLIENT_SECRET'])
+  for (const name of [
+    'ISSUER',
+    'JWT_SECRET_KEY',
+    'DATABASE_URL',
+    'REDIS_URL',
+    'PORT',
+    'SMTP_URL',
+    'OAUTH_CLIENT_SECRET',
+  ])
     t.regex(stderr, new RegExp(`^ {2}- .*\\b${name}\\b`, 'm'), name);
-  t.notRegex(stderr, /hunter2|auth\.example|db\.example|\bat .*:\d+:\d+/);
+  t.notRegex(stderr, /hunter2|auth\.example|db\.example|smtp\.example|\bat .*:\d+:\d+/);
 });
 
 test.serial('a PostgreSQL or Redis that does not listen is named with its port, and never its password', async (t) => {

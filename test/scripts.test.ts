@@ -373,6 +373,7 @@ withPostgres(
       JWT_SECRET_KEY: 'N7bq2XcV9sLmT4wRzK1yHd6uPf8jGa3eQo5iMn0t',
       DATABASE_URL: database.url,
       REDIS_URL: 'redis://127.0.0.1:1',
+      SMTP_URL: 'smtp://127.0.0.1:1',
     };
     const create = ['--email', 'admin@example.com', '--password', 'a long password', '--role', 'admin'];
     const early = await run('scripts/create-user.ts', create, production);

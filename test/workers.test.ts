@@ -85,6 +85,7 @@ const twoInProduction = async (t: ExecutionContext): Promise<Service> => {
     JWT_SECRET_KEY: 'N7bq2XcV9sLmT4wRzK1yHd6uPf8jGa3eQo5iMn0t',
     DATABASE_URL: database.url,
     REDIS_URL: TEST_REDIS_URL,
+    SMTP_URL: 'smtp://127.0.0.1:1',
     WEB_CONCURRENCY: '2',
   };
   t.is((await run('scripts/migrate.ts', [], env)).code, 0);

@@ -83,7 +83,17 @@ export type ViewData = MailLinkViews & {
   docs: Record<never, never>;
   /** Where the direct way to sign in ends. */
   account: { account: { label: string } };
+  /** Development only: what would have been mailed. */
+  'kept-mails': { mails: KeptMail[] };
+  'kept-mail': {
+    mail: KeptMail;
+    /** Where its HTML is. */
+    htmlHref: string;
+    /** Its text, cut at its links. */
+    text: { text: string; href?: string }[];
+  };
 };
+export type KeptMail = { href: string; to: string; subject: string; locale: string; createdAt: Date };
 export type View = keyof ViewData;
 
 type ErrorWords = keyof Words['error']['codes'];
@@ -148,6 +158,7 @@ function presentClient(client: ClientCard, unnamed: string) {
 /** What every template can call for its words. */
 const wordsOf = (locale: Locale) => ({
   t: translatorOf(locale),
+  time: (date: Date) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' }).format(date),
   /** A sentence cut at its placeholders, so that the template sets the values apart, and escapes them. */
   parts: (key: string, values: Record<string, string>) =>
     sentenceOf(locale, key)

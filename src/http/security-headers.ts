@@ -56,3 +56,19 @@ export const allowFormTarget = (ctx: Context, uri: string | undefined): void => 
   if (LOOPBACK.has(hostname)) targets.push('http://localhost:*', 'http://127.0.0.1:*');
   ctx.set('Content-Security-Policy', policy(targets));
 };
+
+/** Lets this page show other answers of ours in a frame. */
+export const allowOwnFrames = (ctx: Context): void => {
+  ctx.set('Content-Security-Policy', `${policy([])}; frame-src 'self'`);
+};
+
+/** For an answer that is somebody else's page to the browser: nothing of it runs, loads or reads, and our pages alone frame it. */
+export const sandbox = (ctx: Context): void => {
+  ctx.set(
+    'Content-Security-Policy',
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox",
+  );
+  ctx.set('X-Frame-Options', 'SAMEORIGIN');
+  // A sandboxed page has no origin of its own to be kept apart by, and the browser says so in its console.
+  ctx.remove('Origin-Agent-Cluster');
+};

@@ -151,6 +151,31 @@ const signIn = async (page: Page, login = 'ada@example.com'): Promise<void> => {
   await page.click('#sign-in');
 };
 
+inBrowser(`a mail that was kept shows as it is read, and its button leads on${why}`, async (t) => {
+  await server.mail.send(
+    { email: 'ada@example.com', locale: 'en' },
+    { template: 'reset_password', link: `${app.origin}/reset?token=1`, minutes: 30 },
+  );
+  const page = await open(t);
+  await page.goto(`${server.issuer}/dev/mail`);
+  await fits(t, page, 'kept mails');
+  await page.click('text=Choose a new password');
+  await fits(t, page, 'a kept mail');
+  const mail = page.frameLocator('iframe');
+  const button = mail.getByRole('link', { name: 'Choose a new password' });
+  t.is(await button.evaluate((link) => Object(globalThis).getComputedStyle(link).backgroundColor), 'rgb(11, 90, 107)');
+  const [opened] = await Promise.all([page.waitForEvent('popup'), button.click()]);
+  await opened.waitForLoadState();
+  t.is(opened.url(), `${app.origin}/reset?token=1`);
+
+  await page.click('.mail-text a');
+  t.is(page.url(), `${app.origin}/reset?token=1`);
+
+  // To find the button, Playwright runs scripts in the frame, which the browser says it does not let run.
+  const others = complaints.splice(0).filter((complaint) => !complaint.includes('Blocked script execution'));
+  t.deepEqual(others, []);
+});
+
 inBrowser(`without JavaScript: a wrong password, the right one, consent, the app, signing out${why}`, async (t) => {
   const client = await register();
   const page = await open(t);

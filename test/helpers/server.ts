@@ -62,6 +62,7 @@ export const startServer = async (
       jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,
+      mailFrom: 'User Auth <no-reply@id.example.com>',
       accessTokenTtlSeconds: 1800,
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,

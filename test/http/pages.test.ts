@@ -119,8 +119,24 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
     ...Object.keys(JSON.parse(read('locales/en.json')).error.codes).map((code) => ({ code, requestId: 'req-1' })),
     { code: '__proto__', description: 'detail', hint: 'hint', requestId: 'req-1' },
   ],
+  'kept-mails': [{ mails: [] }],
+  'kept-mail': [],
   home: [{ issuer: 'https://id.example.com', discoveryUrl: 'https://id.example.com/.well-known/openid-configuration' }],
 };
+
+const mail = {
+  href: '/dev/mail/1',
+  to: 'ada@example.com',
+  subject: '设置新密码',
+  locale: 'zh-CN',
+  createdAt: new Date('2026-11-23T08:30:00Z'),
+};
+everyPage['kept-mails'].push({ mails: [mail, { ...mail, subject: 'Choose a new password', locale: 'en' }] });
+everyPage['kept-mail'].push({
+  mail,
+  htmlHref: '/dev/mail/1/html',
+  text: [{ text: '设置新密码\n\n' }, { text: 'https://id.example.com/x', href: 'https://id.example.com/x' }],
+});
 
 const pages = createPages({ issuer: 'https://id.example.com', cache: true });
 let next: (ctx: Koa.Context) => void = () => {};
