@@ -6,6 +6,7 @@ import { createAccounts } from './domain/accounts.ts';
 import { createAdministration } from './domain/administration.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
+import { createOneTimeTokens } from './domain/one-time-tokens.ts';
 import { createPasswords } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
@@ -16,6 +17,7 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
@@ -78,7 +80,18 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
 
-  const administration = createAdministration(stores.userSearch);
+  const administration = createAdministration({
+    issuer,
+    users: stores.users,
+    search: stores.userSearch,
+    store: stores.administration,
+    roles: stores.roles,
+    artifacts: stores.artifacts,
+    accounts,
+    oneTimeTokens: createOneTimeTokens(stores.oneTimeTokens),
+    mail,
+    audit,
+  });
   const cursors = createCursors(secrets);
 
   const csrf = createCsrf(secrets, issuer);
@@ -96,6 +109,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     authRoutes(accounts, signIn, tokens, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
     adminUserRoutes(administration, cursors, requireUser),
+    adminAuditRoutes(audit, cursors, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

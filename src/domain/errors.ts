@@ -16,7 +16,11 @@ export type ErrorCode =
   | 'too_many_api_keys'
   | 'unknown_api_key'
   | 'client_exists'
-  | 'invalid_client_metadata';
+  | 'invalid_client_metadata'
+  | 'last_admin'
+  | 'own_account'
+  | 'user_banned'
+  | 'beyond_own_role';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

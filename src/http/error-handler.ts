@@ -36,6 +36,10 @@ const STATUS = {
   unknown_api_key: 404,
   client_exists: 409,
   invalid_client_metadata: 422,
+  last_admin: 409,
+  own_account: 409,
+  user_banned: 409,
+  beyond_own_role: 403,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { Pool } from 'pg';
+import { createAdministrationStore } from './administration.ts';
 import { createApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import { createLayeredArtifacts } from './artifacts-layered.ts';
@@ -10,6 +11,7 @@ import { createClients } from './clients.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
+import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
@@ -161,12 +163,14 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     return {
       users: createUsers(prisma),
       userSearch: createUserSearch(pool, prisma),
+      administration: createAdministrationStore(prisma),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
+      oneTimeTokens: createOneTimeTokens(prisma),
       outgoingMails: createOutgoingMails(prisma),
       auditLog: (macOf) => createAuditLog(pool, macOf),
       appliedMigrations,

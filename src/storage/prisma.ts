@@ -19,3 +19,7 @@ export const violatedUnique = (error: unknown): string | undefined => {
   // With a driver adapter the constraint is named in the cause, not in meta.target.
   return JSON.stringify('meta' in error ? error.meta : '');
 };
+
+/** Whether a row names another that is not there (P2003). */
+export const violatedForeignKey = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && error.code === 'P2003';

@@ -1,8 +1,10 @@
 // The storage room: Postgres and Redis. It knows SQL and keys, no rules; its settings arrive as arguments.
+import type { AdministrationStore } from './administration.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import type { AuditLog, MacOf } from './audit.ts';
 import type { Clients } from './clients.ts';
+import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
@@ -16,12 +18,14 @@ export type StoreState = { status: 'up' | 'down'; latency_ms: number };
 export type Stores = {
   users: Users;
   userSearch: UserSearch;
+  administration: AdministrationStore;
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;
   signingKeys: SigningKeys;
   artifacts: Artifacts;
   rateLimits: RateLimits;
+  oneTimeTokens: OneTimeTokens;
   outgoingMails: OutgoingMails;
   /** The audit log, under a key that the stores do not have. */
   auditLog(macOf: MacOf): AuditLog;
