@@ -22,6 +22,7 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
@@ -107,7 +108,17 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const requireUser = createRequireUser(tokens, apiKeys);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
-  const administration = createAdministration(stores.userSearch);
+  const administration = createAdministration({
+    users: stores.users,
+    search: stores.userSearch,
+    store: stores.administration,
+    roles: stores.roles,
+    artifacts: stores.artifacts,
+    accounts,
+    passwordReset,
+    mail,
+    audit,
+  });
   const cursors = createCursors(secrets);
 
   const csrf = createCsrf(secrets, issuer);
@@ -129,6 +140,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     adminImportRoutes(userImport, requireUser),
     adminUserRoutes(administration, cursors, requireUser),
+    adminAuditRoutes(audit, cursors, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])

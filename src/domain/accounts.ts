@@ -13,8 +13,9 @@ export type NewAccount = {
   email: string;
   password?: string | undefined;
   username?: string | undefined;
-  role?: 'user' | 'admin' | undefined;
+  role?: string | undefined;
   emailVerified?: boolean | undefined;
+  profile?: ProfileChanges | undefined;
 };
 
 /** The form uniqueness goes by: the same address or name in any letter case and any Unicode composition is one. */
@@ -60,6 +61,48 @@ export type ProfileChanges = {
   address?: Record<string, string | undefined> | null | undefined;
 };
 
+/** What an address is stored as. @throws {DomainError} `invalid_email` */
+export const emailColumns = (email: string) => {
+  if (!EMAIL.test(email.trim()) || !email.isWellFormed())
+    throw new DomainError('invalid_email', 'the email address is not valid');
+  return { email: email.trim(), emailKey: keyOf(email) };
+};
+
+/** What a username is stored as; null is none. @throws {DomainError} `invalid_username` */
+export const usernameColumns = (username: string | null) => {
+  if (username !== null && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+  return { username, usernameKey: username === null ? null : keyOf(username) };
+};
+
+/** What the claims of a profile are stored as; what is absent stays, null clears. */
+export const profileColumns = (changes: Omit<ProfileChanges, 'username'>) => ({
+  name: changes.name,
+  givenName: changes.given_name,
+  familyName: changes.family_name,
+  middleName: changes.middle_name,
+  nickname: changes.nickname,
+  profile: changes.profile,
+  picture: changes.picture,
+  website: changes.website,
+  gender: changes.gender,
+  birthdate: changes.birthdate,
+  zoneinfo: changes.zoneinfo,
+  locale: changes.locale,
+  phoneNumber: changes.phone_number,
+  // A number nobody has verified yet.
+  phoneNumberVerified: changes.phone_number === undefined ? undefined : false,
+  address: changes.address,
+});
+
+const taken = {
+  email_taken: () => new DomainError('email_taken', 'a user with this email address exists already'),
+  username_taken: () => new DomainError('username_taken', 'a user with this username exists already'),
+  unknown_role: () => new DomainError('invalid_role', 'there is no such role'),
+};
+
+/** Why a user could not be stored, as an error. */
+export const conflict = (why: keyof typeof taken): DomainError => taken[why]();
+
 export type Accounts = ReturnType<typeof createAccounts>;
 
 export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Passwords) => ({
@@ -92,26 +135,21 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   },
 
   /**
-   * @throws {DomainError} `invalid_email`, `invalid_username`, `email_taken`, `username_taken`, and the password's.
+   * @throws {DomainError} `invalid_email`, `invalid_username`, `invalid_role`, `email_taken`, `username_taken`, and the password's.
    */
-  async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
-    checkEmail(email);
-    if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+  async create(account: NewAccount): Promise<User> {
+    const { password, role = 'user', emailVerified = false, profile = {} } = account;
+    const columns = { ...emailColumns(account.email), ...usernameColumns(account.username ?? null) };
     const passwordHash = password === undefined ? null : await passwords.hash(password);
     const created = await users.create({
+      ...profileColumns(profile),
+      ...columns,
       id: randomUUID(),
-      email: email.trim(),
-      emailKey: keyOf(email),
       emailVerified,
-      username: username ?? null,
-      usernameKey: username === undefined ? null : keyOf(username),
       passwordHash,
       role,
     });
-    if (created === 'email_taken')
-      throw new DomainError('email_taken', 'a user with this email address exists already');
-    if (created === 'username_taken')
-      throw new DomainError('username_taken', 'a user with this username exists already');
+    if (typeof created === 'string') throw conflict(created);
     return created;
   },
 
@@ -121,30 +159,12 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `invalid_username`, `username_taken`.
    */
   async updateProfile(id: string, changes: ProfileChanges): Promise<User> {
-    const { username } = changes;
-    if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+    const { username, ...profile } = changes;
     const updated = await users.update(id, {
-      username,
-      usernameKey: username === undefined ? undefined : keyOf(username),
-      name: changes.name,
-      givenName: changes.given_name,
-      familyName: changes.family_name,
-      middleName: changes.middle_name,
-      nickname: changes.nickname,
-      profile: changes.profile,
-      picture: changes.picture,
-      website: changes.website,
-      gender: changes.gender,
-      birthdate: changes.birthdate,
-      zoneinfo: changes.zoneinfo,
-      locale: changes.locale,
-      phoneNumber: changes.phone_number,
-      // A number nobody has verified yet.
-      phoneNumberVerified: changes.phone_number === undefined ? undefined : false,
-      address: changes.address,
+      ...(username !== undefined && usernameColumns(username)),
+      ...profileColumns(profile),
     });
-    if (updated === 'username_taken')
-      throw new DomainError('username_taken', 'a user with this username exists already');
+    if (updated === 'username_taken') throw conflict(updated);
     if (!updated) throw new DomainError('unknown_user');
     return updated;
   },

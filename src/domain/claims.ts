@@ -44,6 +44,9 @@ export const KEY_SCOPES = [
 /** Whether a role has a say in this scope: the others are between the person and the app. */
 export const isPermission = (scope: string): boolean => (KEY_SCOPES as readonly string[]).includes(scope);
 
+/** Whether this permission reaches beyond one's own account. */
+export const isAdministrative = (scope: string): boolean => scope !== 'read:profile' && scope !== 'write:profile';
+
 /** What a request that names no scope is understood to ask for (RFC 6749 §3.3). */
 export const DEFAULT_SCOPE: Scope = 'read:profile';
 

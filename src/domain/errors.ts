@@ -18,7 +18,10 @@ export type ErrorCode =
   | 'client_exists'
   | 'invalid_client_metadata'
   | 'invalid_one_time_token'
-  | 'last_admin';
+  | 'last_admin'
+  | 'own_account'
+  | 'user_banned'
+  | 'beyond_own_role';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

@@ -12,7 +12,7 @@ import { isBanned } from './user-status.ts';
 /** NIST SP 800-63B-4 §4.2.2: a recovery code sent by mail is good for a day at most; ours is a link, and gone sooner. */
 const RESET_MINUTES = 30;
 /** Somebody who did not ask for it reads their mail later. */
-const INVITATION_HOURS = 72;
+const INVITATION_HOURS = 7 * 24;
 
 /** One wording for unknown, expired and spent: there is nothing to learn from the difference. */
 export const invalidOneTimeToken = (): DomainError =>

@@ -38,6 +38,9 @@ const STATUS = {
   invalid_client_metadata: 422,
   invalid_one_time_token: 422,
   last_admin: 409,
+  own_account: 409,
+  user_banned: 409,
+  beyond_own_role: 403,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

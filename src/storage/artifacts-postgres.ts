@@ -42,6 +42,23 @@ const recordOf = ({ payload, consumed_at }: Pick<Row, 'payload' | 'consumed_at'>
   ...(consumed_at !== null && { consumedAt: consumed_at }),
 });
 
+// The rows are locked in one order, whoever deletes them: two calls that meet the same rows wait instead of deadlocking.
+const removal = (condition: string): string =>
+  `WITH doomed AS MATERIALIZED (
+     SELECT model, id_hash FROM oauth_tokens WHERE ${condition} ORDER BY model, id_hash FOR UPDATE
+   )
+   DELETE FROM oauth_tokens o USING doomed d WHERE o.model = d.model AND o.id_hash = d.id_hash
+   RETURNING o.model, o.id_hash AS "idHash"`;
+
+/**
+ * Ends everything that the account $1 holds in Postgres, also as part of somebody else's transaction.
+ * ARRAY(…) is computed once, so that both sides of the OR go by their index.
+ */
+export const REMOVE_BY_ACCOUNT = removal(
+  `account_id = $1 OR grant_id = ANY (
+     ARRAY(SELECT grant_id FROM oauth_tokens WHERE account_id = $1 AND grant_id IS NOT NULL))`,
+);
+
 /**
  * Artifacts in the table `oauth_tokens`. Each method is one statement and so one round trip, and atomic. Time is the database's
  * (`now()`), on whatever machine the caller runs.
@@ -56,18 +73,8 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
     return rows[0] && recordOf(rows[0]);
   };
 
-  // The rows are locked in one order, whoever deletes them: two calls that meet the same rows wait instead of deadlocking.
-  const removeBy = async (condition: string, values: string[]): Promise<ArtifactKey[]> => {
-    const { rows } = await pool.query<ArtifactKey>(
-      `WITH doomed AS MATERIALIZED (
-         SELECT model, id_hash FROM oauth_tokens WHERE ${condition} ORDER BY model, id_hash FOR UPDATE
-       )
-       DELETE FROM oauth_tokens o USING doomed d WHERE o.model = d.model AND o.id_hash = d.id_hash
-       RETURNING o.model, o.id_hash AS "idHash"`,
-      values,
-    );
-    return rows;
-  };
+  const remove = async (statement: string, values: string[]): Promise<ArtifactKey[]> =>
+    (await pool.query<ArtifactKey>(statement, values)).rows;
 
   const artifacts: PostgresArtifacts = {
     async write(model, idHash, { payload, expiresAt, grantId, uid, userCodeHash, accountId }) {
@@ -127,15 +134,9 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
       await pool.query('DELETE FROM oauth_tokens WHERE model = $1 AND id_hash = $2', [model, idHash]);
     },
 
-    removeByGrantId: (model, grantId) => removeBy('model = $1 AND grant_id = $2', [model, grantId]),
-    removeByUid: (model, uid) => removeBy('model = $1 AND uid = $2', [model, uid]),
-    // ARRAY(…) is computed once, so that both sides of the OR go by their index.
-    removeByAccount: (accountId) =>
-      removeBy(
-        `account_id = $1 OR grant_id = ANY (
-           ARRAY(SELECT grant_id FROM oauth_tokens WHERE account_id = $1 AND grant_id IS NOT NULL))`,
-        [accountId],
-      ),
+    removeByGrantId: (model, grantId) => remove(removal('model = $1 AND grant_id = $2'), [model, grantId]),
+    removeByUid: (model, uid) => remove(removal('model = $1 AND uid = $2'), [model, uid]),
+    removeByAccount: (accountId) => remove(REMOVE_BY_ACCOUNT, [accountId]),
 
     async revokeByGrantId(model, grantId) {
       await artifacts.removeByGrantId(model, grantId);

@@ -68,7 +68,7 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
            WHERE token_hash = ${tokenHash} AND purpose = 'reset_password' AND expires_at > now() RETURNING user_id, email
         )
         UPDATE users u SET password_hash = ${passwordHash}, email_verified = true, updated_at = now()
-          FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND u.banned_at IS NULL
+          FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND (u.banned_at IS NULL OR u.banned_until <= now())
         RETURNING u.id::text`;
       return changed && userOf(changed.id);
     },
@@ -81,7 +81,7 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
            WHERE token_hash = ${tokenHash} AND purpose = 'verify_email' AND expires_at > now() RETURNING user_id, email
         )
         UPDATE users u SET email_verified = true, updated_at = now()
-          FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND u.banned_at IS NULL
+          FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND (u.banned_at IS NULL OR u.banned_until <= now())
         RETURNING u.id::text`;
       return changed && userOf(changed.id);
     },
@@ -108,7 +108,7 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
           UPDATE users u SET email = spent.email, email_key = ${emailKey}, email_verified = true,
                              pending_email = NULL, pending_email_until = NULL, updated_at = now()
             FROM spent JOIN users former ON former.id = spent.user_id
-           WHERE u.id = spent.user_id AND u.banned_at IS NULL
+           WHERE u.id = spent.user_id AND (u.banned_at IS NULL OR u.banned_until <= now())
           RETURNING u.id::text, former.email AS "formerEmail"`;
         const user = changed && (await userOf(changed.id));
         return user && { user, formerEmail: changed.formerEmail };

@@ -1,5 +1,6 @@
 import { Redis } from 'ioredis';
 import { Pool } from 'pg';
+import { createAdministrationStore } from './administration.ts';
 import { createApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import { createLayeredArtifacts } from './artifacts-layered.ts';
@@ -166,6 +167,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       users: createUsers(prisma),
       userImports: createUserImports(pool),
       userSearch: createUserSearch(pool, prisma),
+      administration: createAdministrationStore(prisma),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),

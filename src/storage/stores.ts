@@ -1,4 +1,5 @@
 // The storage room: Postgres and Redis. It knows SQL and keys, no rules; its settings arrive as arguments.
+import type { AdministrationStore } from './administration.ts';
 import type { ApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import type { AuditLog, MacOf } from './audit.ts';
@@ -19,6 +20,7 @@ export type Stores = {
   users: Users;
   userImports: UserImports;
   userSearch: UserSearch;
+  administration: AdministrationStore;
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;

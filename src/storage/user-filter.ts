@@ -37,7 +37,8 @@ export const SORT_KEYS = {
 } as const satisfies Record<UserSortKey, string>;
 
 const NOT_BANNED = '(banned_at IS NULL OR banned_until <= now())';
-const STATUS = {
+/** What each status means now; see domain/user-status.ts. */
+export const STATUS = {
   banned: 'banned_at IS NOT NULL AND (banned_until IS NULL OR banned_until > now())',
   pending_deletion: `erase_after IS NOT NULL AND ${NOT_BANNED}`,
   active: `erase_after IS NULL AND ${NOT_BANNED}`,

@@ -1,13 +1,11 @@
 import { Prisma, type User } from './generated/client.ts';
-import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
+import { isStorable, type PrismaClient, violatedForeignKey, violatedUnique } from './prisma.ts';
 
 export type { User };
 
 /** The columns a new user starts with; everything else has a default. */
-export type NewUser = Pick<
-  User,
-  'id' | 'email' | 'emailKey' | 'emailVerified' | 'username' | 'usernameKey' | 'passwordHash' | 'role'
->;
+export type NewUser = Omit<UserChanges, 'username' | 'usernameKey'> &
+  Pick<User, 'id' | 'email' | 'emailKey' | 'emailVerified' | 'username' | 'usernameKey' | 'passwordHash' | 'role'>;
 
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
@@ -63,11 +61,12 @@ export const createUsers = (prisma: PrismaClient) => ({
     return (await prisma.user.findUnique({ where })) ?? undefined;
   },
 
-  /** The new row, or which unique value somebody else already has. */
-  async create(user: NewUser): Promise<User | 'email_taken' | 'username_taken'> {
+  /** The new row, or which unique value somebody else already has, or that there is no such role. */
+  async create({ address, ...columns }: NewUser): Promise<User | 'email_taken' | 'username_taken' | 'unknown_role'> {
     try {
-      return await prisma.user.create({ data: user });
+      return await prisma.user.create({ data: { ...columns, address: address ?? Prisma.DbNull } });
     } catch (error) {
+      if (violatedForeignKey(error)) return 'unknown_role';
       const violated = violatedUnique(error);
       if (violated === undefined) throw error;
       return violated.includes('username_key') ? 'username_taken' : 'email_taken';

@@ -28,3 +28,7 @@ CREATE INDEX "users_banned_idx" ON "users"("created_at", "id") INCLUDE ("banned_
 
 -- CreateIndex
 CREATE INDEX "users_erasing_idx" ON "users"("created_at", "id") INCLUDE ("banned_at", "banned_until") WHERE "erase_after" IS NOT NULL;
+
+-- The audit log goes by its places; a span of time long ago is found by this.
+-- CreateIndex
+CREATE INDEX "audit_events_time_idx" ON "audit_events"("time");

@@ -90,7 +90,7 @@ export const UserChanges = z.strictObject({
 
 export const Ban = z.strictObject({
   reason: words(500).min(1),
-  until: Moment.refine((moment) => Date.parse(moment) > Date.now(), 'must be in the future').optional(),
+  until: Moment.refine((moment) => !(Date.parse(moment) <= Date.now()), 'must be in the future').optional(),
 });
 
 /** For actions that take nothing: an empty body or none. */
@@ -177,7 +177,7 @@ export const adminUsersOperations = {
     description: 'Good once, for 30 minutes; an older link ends.',
     ...write,
     body: Nothing,
-    answers: { 202: { description: 'The mail is on its way.' } },
+    answers: { 202: { description: 'The mail is on its way.', body: Nothing } },
     problems: [403, 404, 409, 422],
   },
 } satisfies Operations;

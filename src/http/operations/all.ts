@@ -1,4 +1,5 @@
 import type { Operations } from '../operation.ts';
+import { adminAuditOperations } from './admin-audit.ts';
 import { adminImportOperations } from './admin-import.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
@@ -13,5 +14,6 @@ export const allOperations: Operations = {
   ...apiKeyOperations,
   ...adminUsersOperations,
   ...adminImportOperations,
+  ...adminAuditOperations,
   ...oauthOperations,
 };

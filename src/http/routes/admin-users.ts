@@ -3,9 +3,9 @@ import { z } from 'zod';
 import type { Administration } from '../../domain/administration.ts';
 import { administeredJson } from '../account-json.ts';
 import type { Cursors } from '../cursors.ts';
-import { UserListQuery } from '../operations/admin-users.ts';
+import { Ban, NewUser, Nothing, UserChanges, UserListQuery } from '../operations/admin-users.ts';
 import { type RequireUser, requirePermission, type SignedIn } from '../require-user.ts';
-import { jsonBody, queryOf } from '../validate.ts';
+import { jsonBody, jsonOf, queryOf } from '../validate.ts';
 
 const LIST = 'admin-users';
 const Place = z.object({ key: z.string(), id: z.uuid() });
@@ -14,6 +14,7 @@ const SORT_KEY = { created_at: 'created_at', email: 'email', username: 'username
 /** Other people's accounts. */
 export const adminUserRoutes = (administration: Administration, cursors: Cursors, requireUser: RequireUser) => {
   const reader = requirePermission('read:users');
+  const writer = requirePermission('write:users');
 
   return new Router<SignedIn>({ prefix: '/admin/users' })
     .use(jsonBody)
@@ -41,5 +42,43 @@ export const adminUserRoutes = (administration: Administration, cursors: Cursors
         total,
         total_is_estimate: isEstimate,
       };
+    })
+    .post('/', writer, async (ctx) => {
+      const { email, password, username, role, email_verified, ...profile } = jsonOf(ctx, NewUser);
+      const account = { email, password, username, role, emailVerified: email_verified, profile };
+      const user = await administration.create(ctx.state.user, account);
+      ctx.status = 201;
+      ctx.body = administeredJson(user);
+    })
+    .get('/:id', reader, async (ctx) => {
+      ctx.body = administeredJson(await administration.find(ctx.params.id ?? ''));
+    })
+    .put('/:id', writer, async (ctx) => {
+      const changes = jsonOf(ctx, UserChanges);
+      ctx.body = administeredJson(await administration.update(ctx.state.user, ctx.params.id ?? '', changes));
+    })
+    .delete('/:id', writer, async (ctx) => {
+      await administration.erase(ctx.state.user, ctx.params.id ?? '');
+      ctx.status = 204;
+    })
+    .post('/:id/ban', writer, async (ctx) => {
+      const { reason, until } = jsonOf(ctx, Ban);
+      const terms = { reason, until: until === undefined ? undefined : new Date(until) };
+      ctx.body = administeredJson(await administration.ban(ctx.state.user, ctx.params.id ?? '', terms));
+    })
+    .post('/:id/unban', writer, async (ctx) => {
+      jsonOf(ctx, Nothing);
+      ctx.body = administeredJson(await administration.unban(ctx.state.user, ctx.params.id ?? ''));
+    })
+    .post('/:id/sign-out', writer, async (ctx) => {
+      jsonOf(ctx, Nothing);
+      await administration.signOut(ctx.state.user, ctx.params.id ?? '');
+      ctx.status = 204;
+    })
+    .post('/:id/password-reset', writer, async (ctx) => {
+      jsonOf(ctx, Nothing);
+      await administration.mailPasswordReset(ctx.state.user, ctx.params.id ?? '');
+      ctx.status = 202;
+      ctx.body = {};
     });
 };

@@ -1,0 +1,109 @@
+import { REMOVE_BY_ACCOUNT } from './artifacts-postgres.ts';
+import { Prisma } from './generated/client.ts';
+import { type PrismaClient, violatedForeignKey, violatedUnique } from './prisma.ts';
+import { STATUS } from './user-filter.ts';
+import type { User, UserChanges } from './users.ts';
+
+type Optional<T> = { [K in keyof T]?: T[K] | undefined };
+
+/** Everything about a user that an administrator may set. */
+export type AdministeredColumns = UserChanges &
+  Optional<Pick<User, 'email' | 'emailKey' | 'emailVerified' | 'role' | 'bannedAt'>>;
+
+/** What belongs to a user and ends with a change, in the same transaction. */
+export type Ended = 'artifacts' | 'apiKeys' | 'oneTimeTokens';
+
+/** Why nothing was changed. */
+export type Unchanged = 'last_admin' | 'email_taken' | 'username_taken' | 'unknown_role';
+
+type Transaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
+
+/** Undoes a transaction. */
+class WouldBeLast extends Error {}
+
+/** A transaction waits for those of other administrators, in milliseconds. */
+const WAITING = { maxWait: 5_000, timeout: 10_000 };
+
+export type AdministrationStore = ReturnType<typeof createAdministrationStore>;
+
+/** Changes to users that have to leave an administrator behind, who is neither banned nor about to be erased. */
+export const createAdministrationStore = (prisma: PrismaClient) => {
+  const anyAdministrator = async (tx: Transaction): Promise<boolean> =>
+    (await tx.$queryRaw<unknown[]>`SELECT 1 FROM users WHERE role = 'admin' AND ${Prisma.raw(STATUS.active)} LIMIT 1`)
+      .length > 0;
+
+  const guarded = async <T>(
+    id: string,
+    act: (tx: Transaction, before: User) => Promise<T>,
+  ): Promise<T | Unchanged | undefined> => {
+    try {
+      return await prisma.$transaction(async (tx) => {
+        // One after the other, so that of the last two administrators each sees whether the other still is one. Not FOR UPDATE:
+        // that would stand in the way of whoever gives somebody the role, having locked that user before.
+        await tx.$queryRaw`SELECT 1 FROM roles WHERE name = 'admin' FOR NO KEY UPDATE`;
+        await tx.$queryRaw`SELECT 1 FROM users WHERE id = ${id}::uuid FOR UPDATE`;
+        const before = await tx.user.findUnique({ where: { id } });
+        if (!before) return undefined;
+        const watched = before.role === 'admin' && (await anyAdministrator(tx));
+        const done = await act(tx, before);
+        if (watched && !(await anyAdministrator(tx))) throw new WouldBeLast();
+        return done;
+      }, WAITING);
+    } catch (error) {
+      if (error instanceof WouldBeLast) return 'last_admin';
+      if (violatedForeignKey(error)) return 'unknown_role';
+      const unique = violatedUnique(error);
+      if (unique === undefined) throw error;
+      return unique.includes('username_key') ? 'username_taken' : 'email_taken';
+    }
+  };
+
+  const end: Record<Ended, (tx: Transaction, userId: string) => Promise<unknown>> = {
+    artifacts: (tx, userId) => tx.$executeRawUnsafe(REMOVE_BY_ACCOUNT, userId),
+    apiKeys: (tx, userId) => tx.apiKey.deleteMany({ where: { userId } }),
+    oneTimeTokens: (tx, userId) => tx.oneTimeToken.deleteMany({ where: { userId } }),
+  };
+
+  return {
+    /**
+     * Changes a user, and ends what `decide` says along with it: all or nothing. What is undefined stays.
+     *
+     * @param id A uuid.
+     * @param decide Is given the row as it is, locked.
+     * @returns undefined when there is no such user.
+     */
+    change: (
+      id: string,
+      decide: (before: User) => { columns: AdministeredColumns; ended?: Ended[] },
+    ): Promise<{ before: User; after: User } | Unchanged | undefined> =>
+      guarded(id, async (tx, before) => {
+        const { columns, ended = [] } = decide(before);
+        const { address, ...plain } = columns;
+        const after = await tx.user.update({
+          where: { id },
+          data: {
+            ...plain,
+            ...(address !== undefined && { address: address ?? Prisma.DbNull }),
+            updatedAt: new Date(),
+          },
+        });
+        for (const one of ended) await end[one](tx, id);
+        return { before, after };
+      }),
+
+    /** Whether nobody else is an administrator who is neither banned nor about to be erased. @param id A uuid. */
+    async isLastAdministrator(id: string): Promise<boolean> {
+      const found = await prisma.$queryRaw<{ id: string }[]>`
+        SELECT id FROM users WHERE role = 'admin' AND ${Prisma.raw(STATUS.active)} LIMIT 2`;
+      return found.length === 1 && found[0]?.id === id;
+    },
+
+    /** Deletes a user, with everything of theirs in this database. @param id A uuid. */
+    erase: (id: string): Promise<User | Unchanged | undefined> =>
+      guarded(id, async (tx, before) => {
+        await end.artifacts(tx, id);
+        await tx.user.delete({ where: { id } });
+        return before;
+      }),
+  };
+};
