@@ -16,6 +16,7 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
@@ -33,6 +34,7 @@ import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
+import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -62,10 +64,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   };
   const algorithms = ['RS256', 'ES256', ...(settings.jwtAlgorithm === 'EdDSA' ? (['EdDSA'] as const) : [])] as const;
   const keys = await loadSigningKeys(stores.signingKeys, secrets, algorithms);
+  const knownClients = createKnownClients(stores.clients);
   const provider = await createProvider(
     settings,
     { keys },
     stores,
+    knownClients,
     secrets,
     accounts,
     createEnginePages(pages, labelOf, storeDown),
@@ -79,6 +83,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
+  const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
   const csrf = createCsrf(secrets, issuer);
@@ -96,11 +101,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     authRoutes(accounts, signIn, tokens, requireUser),
     userRoutes(accounts, signIn, apiKeys, requireUser),
     adminImportRoutes(userImport, requireUser),
+    adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])
     app.use(router.routes());
   app.use(mount(provider));
 
-  return { app, accounts, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
+  return { app, accounts, audit, mail, clients };
 };

@@ -16,7 +16,10 @@ export type ErrorCode =
   | 'too_many_api_keys'
   | 'unknown_api_key'
   | 'client_exists'
-  | 'invalid_client_metadata';
+  | 'invalid_client_metadata'
+  | 'unknown_client'
+  | 'built_in_client'
+  | 'client_without_secret';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

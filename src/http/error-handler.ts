@@ -36,6 +36,9 @@ const STATUS = {
   unknown_api_key: 404,
   client_exists: 409,
   invalid_client_metadata: 422,
+  unknown_client: 404,
+  built_in_client: 409,
+  client_without_secret: 409,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

@@ -5,14 +5,18 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { type AppSettings, createApp } from '../../src/app.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
-import { testDatabase } from './database.ts';
+import { type TestDatabase, testDatabase } from './database.ts';
 import { testRedis } from './redis.ts';
 
 export type TestServer = Awaited<ReturnType<typeof startServer>>;
 
-export const startServer = async (overrides: Partial<AppSettings> = {}) => {
-  const database = await testDatabase();
-  const redis = process.env.TEST_REDIS_URL ? await testRedis() : undefined;
+/** @param beside Another one, whose stores this one shares, as another process would. It has to be closed after this one. */
+export const startServer = async (
+  overrides: Partial<AppSettings> = {},
+  beside?: { database: TestDatabase; redis: Awaited<ReturnType<typeof testRedis>> | undefined },
+) => {
+  const database = beside?.database ?? (await testDatabase());
+  const redis = beside ? beside.redis : process.env.TEST_REDIS_URL ? await testRedis() : undefined;
   const stores = await openStores({
     databaseUrl: database.connectionString,
     redisUrl: redis?.url,
@@ -66,12 +70,14 @@ export const startServer = async (overrides: Partial<AppSettings> = {}) => {
     clients,
     stores,
     database,
+    redis,
     /** What was logged so far. */
     log: () => lines.join(''),
     async close() {
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
       await stores.close();
+      if (beside) return;
       await database.close();
       await redis?.close();
     },
