@@ -43,6 +43,8 @@ export type AppSettings = EngineSettings & {
   masterKey: string;
   trustProxy: number;
   passwordMinLength: number;
+  /** Whether new passwords are held against the list of common ones. */
+  passwordBlocklist: boolean;
   version: string;
 };
 
@@ -54,7 +56,15 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
   const mail = createMail(stores.outgoingMails, secrets);
   const foreignHashes = createForeignHashes(secrets);
-  const passwords = createPasswords({ minLength: settings.passwordMinLength }, foreignHashes);
+  const { hostname } = new URL(issuer);
+  const passwords = createPasswords(
+    {
+      minLength: settings.passwordMinLength,
+      blocklist: settings.passwordBlocklist,
+      serviceNames: [hostname, ...hostname.split('.')],
+    },
+    foreignHashes,
+  );
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
 
   const pages = createPages({ issuer, cache: production });

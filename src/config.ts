@@ -31,6 +31,8 @@ export type Config = {
   trustProxy: number;
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
   passwordMinLength: number;
+  /** Whether new passwords are held against the list of common ones: in production, whatever the minimum length. */
+  passwordBlocklist: boolean;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** Processes to run. */
   webConcurrency: number;
@@ -183,6 +185,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
           }
         : undefined,
     passwordMinLength: values.PASSWORD_MIN_LENGTH ?? (production ? 8 : 6),
+    passwordBlocklist: production,
     logLevel: values.LOG_LEVEL,
     webConcurrency: values.WEB_CONCURRENCY,
   };

@@ -48,6 +48,7 @@ test('an empty environment gives the documented defaults', (t) => {
     trustProxy: 0,
     bootstrapClient: undefined,
     passwordMinLength: 6,
+    passwordBlocklist: false,
     logLevel: 'info',
     webConcurrency: 1,
   });
@@ -62,6 +63,14 @@ test('production listens everywhere and asks for longer passwords', (t) => {
   const { config, warnings } = readConfig(production);
   t.like(config, { production: true, host: '0.0.0.0', passwordMinLength: 8, issuer: 'https://auth.test' });
   t.deepEqual(warnings, []);
+});
+
+test('common passwords are refused in production, whatever the minimum length is set to', (t) => {
+  t.like(readConfig({ ...production, PASSWORD_MIN_LENGTH: '6' }).config, {
+    passwordMinLength: 6,
+    passwordBlocklist: true,
+  });
+  t.false(accepted({ PASSWORD_MIN_LENGTH: '8' }).passwordBlocklist);
 });
 
 test('units are converted to seconds', (t) => {

@@ -82,7 +82,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   async create({ email, password, username, role = 'user', emailVerified = false }: NewAccount): Promise<User> {
     if (!isEmail(email)) throw new DomainError('invalid_email', 'the email address is not valid');
     if (username !== undefined && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
-    const passwordHash = password === undefined ? null : await passwords.hash(password);
+    const passwordHash = password === undefined ? null : await passwords.hash(password, { email, username });
     const created = await users.create({
       id: randomUUID(),
       email: email.trim(),
@@ -140,7 +140,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} the password's; `invalid_credentials` when somebody else changed it meanwhile.
    */
   async changePassword(user: User, password: string): Promise<void> {
-    if (!(await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password))))
+    if (!(await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password, user))))
       throw new DomainError('invalid_credentials', 'The password was changed in the meantime');
     await artifacts.destroyByAccount(user.id);
   },
@@ -151,7 +151,8 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `unknown_user`, and the password's.
    */
   async setPassword(email: string, password: string): Promise<User> {
-    const passwordHash = await passwords.hash(password);
+    const owner = await users.findByLogin(keyOf(email));
+    const passwordHash = await passwords.hash(password, owner ?? { email });
     const user = await users.setPasswordHash(keyOf(email), passwordHash);
     if (!user) throw new DomainError('unknown_user', 'no user has this email address');
     await artifacts.destroyByAccount(user.id);

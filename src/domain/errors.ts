@@ -19,7 +19,8 @@ export type ErrorCode =
   | 'invalid_client_metadata'
   | 'unknown_client'
   | 'built_in_client'
-  | 'client_without_secret';
+  | 'client_without_secret'
+  | 'password_too_common';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

@@ -47,6 +47,7 @@ export const startServer = async (
       jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,
+      passwordBlocklist: false,
       accessTokenTtlSeconds: 1800,
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
