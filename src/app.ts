@@ -23,6 +23,7 @@ import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
 import { adminAuditRoutes } from './http/routes/admin-audit.ts';
+import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
@@ -45,6 +46,7 @@ import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
+import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -57,6 +59,8 @@ export type AppSettings = EngineSettings & {
   /** Absent: mails are kept, and shown at /dev/mail. */
   smtpUrl?: string | undefined;
   mailFrom: string;
+  /** Whether new passwords are held against the list of common ones. */
+  passwordBlocklist: boolean;
   version: string;
 };
 
@@ -75,7 +79,15 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     log,
   );
   const foreignHashes = createForeignHashes(secrets);
-  const passwords = createPasswords({ minLength: settings.passwordMinLength }, foreignHashes);
+  const { hostname } = new URL(issuer);
+  const passwords = createPasswords(
+    {
+      minLength: settings.passwordMinLength,
+      blocklist: settings.passwordBlocklist,
+      serviceNames: [hostname, ...hostname.split('.')],
+    },
+    foreignHashes,
+  );
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
   const deletion = createDeletion(stores, mail, audit);
@@ -88,10 +100,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   };
   const algorithms = ['RS256', 'ES256', ...(settings.jwtAlgorithm === 'EdDSA' ? (['EdDSA'] as const) : [])] as const;
   const keys = await loadSigningKeys(stores.signingKeys, secrets, algorithms);
+  const knownClients = createKnownClients(stores.clients);
   const provider = await createProvider(
     settings,
     { keys },
     stores,
+    knownClients,
     secrets,
     accounts,
     createEnginePages(pages, labelOf, storeDown),
@@ -106,6 +120,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
   provider.use(jwtAtTokenEndpoints(tokens));
   const requireUser = createRequireUser(tokens, apiKeys);
+  const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
   const administration = createAdministration({
@@ -141,11 +156,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminImportRoutes(userImport, requireUser),
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),
+    adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
   ])
     app.use(router.routes());
   app.use(mount(provider));
 
-  return { app, accounts, deletion, audit, mail, clients: createClientRegistry(provider, stores.clients, secrets) };
+  return { app, accounts, deletion, audit, mail, clients };
 };

@@ -37,6 +37,8 @@ export type Config = {
   /** Absent (outside production): mails are kept and shown at /dev/mail. */
   smtpUrl?: string;
   mailFrom: string;
+  /** Whether new passwords are held against the list of common ones: in production, whatever the minimum length. */
+  passwordBlocklist: boolean;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
   /** Processes to run. */
   webConcurrency: number;
@@ -221,6 +223,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     passwordMinLength: values.PASSWORD_MIN_LENGTH ?? (production ? 8 : 6),
     smtpUrl: values.SMTP_URL,
     mailFrom: values.MAIL_FROM ?? defaultMailFrom(issuer),
+    passwordBlocklist: production,
     logLevel: values.LOG_LEVEL,
     webConcurrency: values.WEB_CONCURRENCY,
   };

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { parseEnv } from 'node:util';
 import test from 'ava';
 import { ConfigError, readConfig, variables } from '../src/config.ts';
+import { DEFAULT_LIMITS } from '../src/domain/throttles.ts';
 
 const strong = 'w7Jk2pQ9vR4tXz1LmN8bYc5dFg3hKs6AqEuTiOoPyW0';
 const production = {
@@ -49,8 +50,10 @@ test('an empty environment gives the documented defaults', (t) => {
     trustProxy: 0,
     bootstrapClient: undefined,
     passwordMinLength: 6,
+    rateLimits: DEFAULT_LIMITS,
     smtpUrl: undefined,
     mailFrom: 'User Auth <no-reply@localhost>',
+    passwordBlocklist: false,
     logLevel: 'info',
     webConcurrency: 1,
   });
@@ -65,6 +68,14 @@ test('production listens everywhere and asks for longer passwords', (t) => {
   const { config, warnings } = readConfig(production);
   t.like(config, { production: true, host: '0.0.0.0', passwordMinLength: 8, issuer: 'https://auth.test' });
   t.deepEqual(warnings, []);
+});
+
+test('common passwords are refused in production, whatever the minimum length is set to', (t) => {
+  t.like(readConfig({ ...production, PASSWORD_MIN_LENGTH: '6' }).config, {
+    passwordMinLength: 6,
+    passwordBlocklist: true,
+  });
+  t.false(accepted({ PASSWORD_MIN_LENGTH: '8' }).passwordBlocklist);
 });
 
 test('units are converted to seconds', (t) => {
@@ -148,6 +159,14 @@ const unacceptable: Record<string, string[]> = {
   REFRESH_RETRY_SECONDS: ['-1', '601', '60s'],
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
+  RATE_LIMITS: [
+    'login-network',
+    'login-network=0/60',
+    'nonsense=1/60',
+    'key-account=1/86401',
+    'key-account=1.5/60',
+    'toString=1/1',
+  ],
   SMTP_URL: [
     ...['smtp.test', 'http://smtp.test', 'smtp:smtp.test', 'smtp://', 'smtp:///x', 'smtp://smtp.test/path'],
     ...['smtp://u:a#b@smtp.test', 'smtp://u:50%off@smtp.test', 'smtp://:pw@smtp.test', 'smtp://smtp.test:99999'],

@@ -250,6 +250,12 @@ const wrong: [title: string, name: string, args: string[], says: RegExp][] = [
     /^invalid_client_metadata: .*client_id/,
   ],
   [
+    'members that nobody knows',
+    'create-client',
+    clientOf({ ...redirect, colour: 'red', previous_secret: {} }),
+    /^invalid_client_metadata: .*colour, previous_secret/,
+  ],
+  [
     'a short secret',
     'create-client',
     clientOf({ ...redirect, client_secret: 'short' }),

@@ -138,9 +138,9 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `invalid_email`, `invalid_username`, `invalid_role`, `email_taken`, `username_taken`, and the password's.
    */
   async create(account: NewAccount): Promise<User> {
-    const { password, role = 'user', emailVerified = false, profile = {} } = account;
-    const columns = { ...emailColumns(account.email), ...usernameColumns(account.username ?? null) };
-    const passwordHash = password === undefined ? null : await passwords.hash(password);
+    const { email, username, password, role = 'user', emailVerified = false, profile = {} } = account;
+    const columns = { ...emailColumns(email), ...usernameColumns(username ?? null) };
+    const passwordHash = password === undefined ? null : await passwords.hash(password, { email, username });
     const created = await users.create({
       ...profileColumns(profile),
       ...columns,
@@ -175,7 +175,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} the password's; `invalid_credentials` when somebody else changed it meanwhile.
    */
   async changePassword(user: User, password: string): Promise<void> {
-    if (!(await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password))))
+    if (!(await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password, user))))
       throw new DomainError('invalid_credentials', 'The password was changed in the meantime');
     await artifacts.destroyByAccount(user.id);
   },
@@ -186,7 +186,8 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} `unknown_user`, and the password's.
    */
   async setPassword(email: string, password: string): Promise<User> {
-    const passwordHash = await passwords.hash(password);
+    const owner = await users.findByLogin(keyOf(email));
+    const passwordHash = await passwords.hash(password, owner ?? { email });
     const user = await users.setPasswordHash(keyOf(email), passwordHash);
     if (!user) throw new DomainError('unknown_user', 'no user has this email address');
     await artifacts.destroyByAccount(user.id);

@@ -21,7 +21,11 @@ export type ErrorCode =
   | 'last_admin'
   | 'own_account'
   | 'user_banned'
-  | 'beyond_own_role';
+  | 'beyond_own_role'
+  | 'unknown_client'
+  | 'built_in_client'
+  | 'client_without_secret'
+  | 'password_too_common';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

@@ -1,4 +1,5 @@
 import argon2 from 'argon2';
+import { isCommon } from './common-passwords.ts';
 import { DomainError } from './errors.ts';
 import type { ForeignHashes } from './password-hashes/foreign.ts';
 
@@ -14,12 +15,24 @@ const normalise = (password: string): string => password.normalize('NFKC');
 export type PasswordPolicy = {
   /** Characters (code points) a new password needs. */
   minLength: number;
+  /** Whether a new password is held against the list of common ones, and against what everybody knows of its owner. */
+  blocklist: boolean;
+  /** What this service is called, beyond its own name: say its host name. */
+  serviceNames?: readonly string[];
 };
+
+/** Whose password it is to be: what is known of them is the first that others try. */
+export type PasswordOwner = { email?: string | undefined; username?: string | null | undefined };
+
+const OWN_NAMES = ['user auth', 'user-auth', 'user_auth', 'userauth'];
 
 export type Passwords = ReturnType<typeof createPasswords>;
 
 /** @param foreign Hashes that people brought along from elsewhere. */
-export const createPasswords = ({ minLength }: PasswordPolicy, foreign: ForeignHashes) => {
+export const createPasswords = (
+  { minLength, blocklist, serviceNames = [] }: PasswordPolicy,
+  foreign: ForeignHashes,
+) => {
   // Verified against when there is no account, so that a missing account takes as long as a wrong password. A hash from
   // elsewhere has a cost of its own: until its owner first signs in here, how long the answer takes tells it from none.
   const decoy = argon2.hash('a password nobody has', COST);
@@ -33,18 +46,37 @@ export const createPasswords = ({ minLength }: PasswordPolicy, foreign: ForeignH
     return normal !== password && foreign.verify(hash, normal);
   };
 
+  const lowerCase = (text: string): string => normalise(text).toLowerCase().trim();
+  const namesOfService = new Set([...OWN_NAMES, ...serviceNames].map(lowerCase));
+
+  /** @see [NIST SP 800-63B-4 §3.1.1.2](https://pages.nist.gov/800-63-4/sp800-63b.html): compared as a whole, not by what it contains */
+  const refuseGuessable = async (password: string, { email = '', username }: PasswordOwner): Promise<void> => {
+    const key = lowerCase(password);
+    const own = [email, email.slice(0, Math.max(email.lastIndexOf('@'), 0)), username ?? ''].map(lowerCase);
+    if (key !== '' && own.includes(key))
+      throw new DomainError('password_too_common', 'the password must not be your email address or username');
+    if (namesOfService.has(key))
+      throw new DomainError('password_too_common', 'the password must not be the name of this service');
+    if (await isCommon(normalise(password).toLowerCase()))
+      throw new DomainError(
+        'password_too_common',
+        'this password is one of those that are tried first; choose another',
+      );
+  };
+
   return {
     /**
      * @returns a PHC string.
-     * @throws {DomainError} `password_too_short`, `password_too_long`.
+     * @throws {DomainError} `password_too_short`, `password_too_long`, `password_too_common`.
      */
-    async hash(password: string): Promise<string> {
+    async hash(password: string, owner: PasswordOwner = {}): Promise<string> {
       const normal = normalise(password);
       const length = [...normal].length;
       if (length < minLength)
         throw new DomainError('password_too_short', `the password needs at least ${minLength} characters`);
       if (length > MAX_LENGTH)
         throw new DomainError('password_too_long', `the password may have at most ${MAX_LENGTH} characters`);
+      if (blocklist) await refuseGuessable(password, owner);
       return rehash(password);
     },
 

@@ -41,6 +41,10 @@ const STATUS = {
   own_account: 409,
   user_banned: 409,
   beyond_own_role: 403,
+  unknown_client: 404,
+  built_in_client: 409,
+  client_without_secret: 409,
+  password_too_common: 422,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

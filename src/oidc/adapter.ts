@@ -1,64 +1,50 @@
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
-import type { ClientMetadata, Clients } from '../storage/clients.ts';
 import { successorOf } from './engine-internals.ts';
-
-/** How long a process may go on with a client it has read, in milliseconds: a change is seen everywhere within this. */
-const CLIENT_CACHE_MS = 1_000;
-const CLIENT_CACHE_SIZE = 1_000;
+import type { KnownClients } from './known-clients.ts';
 
 const refuse = async (): Promise<never> => {
   throw new Error('clients are not written through the engine');
 };
 
-/** Clients come from their own table; the engine asks for one on every request, so a read is kept for a second. */
-const clientAdapter = (clients: Clients): Adapter => {
-  const cache = new Map<string, { metadata: ClientMetadata; until: number }>();
+const clientAdapter = (known: KnownClients): Adapter => ({
+  find: async (clientId) => (await known.find(clientId))?.metadata as AdapterPayload | undefined,
+  upsert: refuse,
+  destroy: refuse,
+  consume: refuse,
+  revokeByGrantId: refuse,
+  findByUid: refuse,
+  findByUserCode: refuse,
+});
 
-  const find = async (clientId: string) => {
-    const cached = cache.get(clientId);
-    if (cached && cached.until > Date.now()) return cached.metadata;
-    cache.delete(clientId);
-    const record = await clients.find(clientId);
-    if (!record) return undefined;
-    const metadata: ClientMetadata = {
-      ...record.metadata,
-      ...(record.secretHash !== null && { client_secret: record.secretHash }),
-      ...(record.firstParty && { first_party: true }),
-    };
-    // The oldest entry goes first: a Map keeps the order of insertion.
-    if (cache.size >= CLIENT_CACHE_SIZE) for (const oldest of cache.keys()) if (cache.delete(oldest)) break;
-    cache.set(clientId, { metadata, until: Date.now() + CLIENT_CACHE_MS });
-    return metadata;
-  };
-
-  return {
-    find: find as Adapter['find'],
-    upsert: refuse,
-    destroy: refuse,
-    consume: refuse,
-    revokeByGrantId: refuse,
-    findByUid: refuse,
-    findByUserCode: refuse,
-  };
-};
-
-const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, retrySeconds: number): Adapter => {
+const artifactAdapter = (
+  model: string,
+  artifacts: Artifacts,
+  known: KnownClients,
+  secrets: Secrets,
+  retrySeconds: number,
+): Adapter => {
   const context = `oauth_tokens:${model}`;
 
   // The identifier is sealed along with the payload: a row given another row's content does not open.
-  const open = (record: ArtifactRecord | undefined, id?: string): AdapterPayload | undefined => {
+  const open = async (record: ArtifactRecord | undefined, id?: string): Promise<AdapterPayload | undefined> => {
     if (!record) return undefined;
     let sealedId: unknown;
     let payload: AdapterPayload;
+    let generation: string | null | undefined;
     try {
-      [sealedId, payload] = JSON.parse(secrets.open(record.payload, context));
+      [sealedId, payload, generation] = JSON.parse(secrets.open(record.payload, context));
     } catch {
       // Sealed under a key that is gone: as good as absent.
       return undefined;
     }
     if (id !== undefined && sealedId !== id) return undefined;
+    // What a client was given goes with the client, and does not come back with another one of the same client_id.
+    if (payload.clientId !== undefined) {
+      const living = await known.generationOf(payload.clientId);
+      if (living === undefined || (generation != null && generation !== living)) return undefined;
+    }
     return record.consumedAt === undefined ? payload : { ...payload, consumed: record.consumedAt };
   };
 
@@ -82,8 +68,10 @@ const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, 
 
   return {
     async upsert(id, payload, expiresIn) {
+      const generation =
+        payload.clientId === undefined ? null : ((await known.generationOf(payload.clientId)) ?? 'of none');
       await artifacts.upsert(model, sha256(id), {
-        payload: secrets.seal(JSON.stringify([id, payload]), context),
+        payload: secrets.seal(JSON.stringify([id, payload, generation]), context),
         expiresAt: payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0),
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
@@ -119,9 +107,12 @@ const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, 
   };
 };
 
-/** What oidc-provider persists, hashed and sealed, in the stores given. */
-/** @param retrySeconds How long after its use a refresh token gives its successor again. */
+/**
+ * What oidc-provider persists, hashed and sealed, in the stores given.
+ *
+ * @param retrySeconds How long after its use a refresh token gives its successor again.
+ */
 export const createAdapterFactory =
-  (artifacts: Artifacts, clients: Clients, secrets: Secrets, retrySeconds: number): AdapterFactory =>
+  (artifacts: Artifacts, known: KnownClients, secrets: Secrets, retrySeconds: number): AdapterFactory =>
   (model) =>
-    model === 'Client' ? clientAdapter(clients) : artifactAdapter(model, artifacts, secrets, retrySeconds);
+    model === 'Client' ? clientAdapter(known) : artifactAdapter(model, artifacts, known, secrets, retrySeconds);

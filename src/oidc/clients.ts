@@ -1,61 +1,87 @@
-import { errors, type Provider } from 'oidc-provider';
+import type { Provider } from 'oidc-provider';
+import type { Audit } from '../domain/audit.ts';
 import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
-import type { ClientMetadata, Clients } from '../storage/clients.ts';
+import type { ClientMetadata, ClientRecord, Clients, StoredClient } from '../storage/clients.ts';
+import { createClientRules, invalid, type RequestedClient } from './client-rules.ts';
 import { clientSecretHash } from './engine-internals.ts';
+import type { KnownClients } from './known-clients.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
-/** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
-export type RequestedClient = Record<string, unknown> & { client_id?: unknown; client_secret?: unknown };
+/** A client as it is told: its metadata with the defaults filled in, and never a secret or its hash. */
+export type ShownClient = {
+  metadata: ClientMetadata;
+  firstParty: boolean;
+  createdAt: Date;
+  updatedAt: Date;
+  /** Until when the secret before the last rotation is taken. */
+  previousSecretExpiresAt: Date | undefined;
+};
 
-/** The methods that need no secret. One that the engine does not know counts as needing it, so that the engine names what is wrong. */
-const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none'];
-
-/** A secret somebody chose: it must at least not be guessed at the token endpoint. */
-const MIN_SECRET_LENGTH = 16;
+/** How often a change is tried when others change the same client in between. */
+const TRIES = 5;
 
 export type BootstrapClient = { clientId: string; clientSecret: string; redirectUris: string[] };
 
+const unknownClient = () => new DomainError('unknown_client', 'there is no such client');
+
 export type ClientRegistry = ReturnType<typeof createClientRegistry>;
 
-export const createClientRegistry = (provider: Provider, clients: Clients, secrets: Secrets) => {
-  const prepare = async (requested: RequestedClient, firstParty: boolean, minSecretLength = MIN_SECRET_LENGTH) => {
-    const { client_secret: askedSecret, client_id: askedId, first_party: _, ...rest } = requested;
-    if (askedId !== undefined && (typeof askedId !== 'string' || !/^[\x21-\x7e]{1,200}$/.test(askedId)))
-      throw new DomainError('invalid_client_metadata', 'client_id must be 1 to 200 printable ASCII characters');
-    const clientId = askedId ?? randomSecret(16);
-    if (clientId === FIRST_PARTY_CLIENT_ID)
-      throw new DomainError('client_exists', `the client_id ${clientId} is this service's own`);
-    // PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
-    if (/\\u(0000|d[89a-f])/.test(JSON.stringify(rest)))
-      throw new DomainError('invalid_client_metadata', 'a value has a character that cannot be stored');
-    // RFC 6749 §4.4: only a client that can authenticate may act for itself.
-    if (rest.token_endpoint_auth_method === 'none' && [rest.grant_types].flat().includes('client_credentials'))
-      throw new DomainError('invalid_client_metadata', 'grant_types: client_credentials needs client authentication');
-    const metadata: ClientMetadata = { ...rest, client_id: clientId };
-    const usesSecret = !SECRETLESS.includes(metadata.token_endpoint_auth_method);
-    if (askedSecret !== undefined && (!usesSecret || typeof askedSecret !== 'string'))
-      throw new DomainError('invalid_client_metadata', 'client_secret does not fit token_endpoint_auth_method');
-    if (typeof askedSecret === 'string' && askedSecret.length < minSecretLength)
-      throw new DomainError('invalid_client_metadata', `client_secret needs ${minSecretLength} characters or more`);
-    const secret = usesSecret ? (askedSecret ?? randomSecret(32)) : undefined;
-    const secretHash = secret === undefined ? null : clientSecretHash(secrets, clientId, secret);
+export const createClientRegistry = (
+  provider: Provider,
+  clients: Clients,
+  known: KnownClients,
+  secrets: Secrets,
+  audit: Audit,
+) => {
+  const { metadataOf, usesSecret, understood, effective, prepare } = createClientRules(provider, secrets);
 
-    try {
-      // The engine's own rules decide (RFC 7591 §2, OIDC Registration §2), the same that hold when the client is used.
-      await provider.Client.validate({ ...metadata, ...(secretHash !== null && { client_secret: secretHash }) });
-    } catch (error) {
-      if (!(error instanceof errors.OIDCProviderError)) throw error;
-      throw new DomainError('invalid_client_metadata', error.error_description ?? error.message);
+  const shown = async (client: StoredClient): Promise<ShownClient> => ({
+    metadata: await effective(client),
+    firstParty: client.firstParty,
+    createdAt: client.createdAt,
+    updatedAt: client.updatedAt,
+    previousSecretExpiresAt:
+      client.previousSecret && client.previousSecret.expiresAt.getTime() > Date.now()
+        ? client.previousSecret.expiresAt
+        : undefined,
+  });
+
+  /** What the audit log has of a client: all that was stored but the secret. */
+  const audited = ({ metadata, firstParty }: ClientRecord) => ({ ...metadata, first_party: firstParty });
+
+  /** @throws {DomainError} `unknown_client`, `built_in_client`. */
+  const editable = async (clientId: string): Promise<StoredClient> => {
+    if (clientId === FIRST_PARTY_CLIENT_ID)
+      throw new DomainError('built_in_client', "this client is the service's own and cannot be changed");
+    const client = await clients.find(clientId);
+    if (!client) throw unknownClient();
+    return client;
+  };
+
+  /** Changes a client that others may be changing as well. */
+  const changed = async <T extends { after: StoredClient | undefined }>(
+    clientId: string,
+    change: (before: StoredClient) => Promise<T>,
+  ): Promise<T & { before: StoredClient; after: StoredClient }> => {
+    for (let attempt = 1; attempt <= TRIES; attempt += 1) {
+      const before = await editable(clientId);
+      const done = await change(before);
+      if (!done.after) continue;
+      known.forget(clientId);
+      return { ...done, before, after: done.after };
     }
-    return {
-      record: { metadata, secretHash, firstParty },
-      response: {
-        ...metadata,
-        // RFC 7591 §3.2.1: 0 says that the secret does not expire.
-        ...(secret !== undefined && { client_secret: secret, client_secret_expires_at: 0 }),
-      },
-    };
+    throw new Error(`client ${clientId} is being changed all the time`);
+  };
+
+  const create = async (requested: RequestedClient, firstParty: boolean) => {
+    const { record, secret } = await prepare(requested, firstParty, { unknown: 'refuse' });
+    const clientId = record.metadata.client_id;
+    if (!(await clients.create(record)))
+      throw new DomainError('client_exists', `a client with client_id ${clientId} exists already`);
+    known.forget(clientId);
+    await audit.record({ type: 'client.created', target: clientId, details: { after: audited(record) } });
+    return { record, secret };
   };
 
   return {
@@ -70,15 +96,112 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
       requested: RequestedClient,
       firstParty = false,
     ): Promise<ClientMetadata & { client_secret?: string }> {
-      const { record, response } = await prepare(requested, firstParty);
-      if (!(await clients.create(record)))
-        throw new DomainError('client_exists', `a client with client_id ${record.metadata.client_id} exists already`);
-      return response;
+      const { record, secret } = await create(requested, firstParty);
+      return {
+        ...(await effective(record)),
+        // RFC 7591 §3.2.1: 0 says that the secret does not expire.
+        ...(secret !== undefined && { client_secret: secret, client_secret_expires_at: 0 }),
+      };
+    },
+
+    /** As `register`, with everything that is told of a client. */
+    async add(requested: RequestedClient, firstParty: boolean): Promise<ShownClient & { secret: string | undefined }> {
+      const { record, secret } = await create(requested, firstParty);
+      return { ...(await shown(await editable(record.metadata.client_id))), secret };
+    },
+
+    /** In the order of client_ids. @param begin What the client_id or the name begins with. */
+    async list(begin: string, after: string, limit: number): Promise<{ items: ShownClient[]; total: number }> {
+      const { items, total } = await clients.list(begin, after, limit);
+      return { items: await Promise.all(items.map(shown)), total };
+    },
+
+    /** @throws {DomainError} `unknown_client`, also for the built-in one. */
+    async get(clientId: string): Promise<ShownClient> {
+      if (clientId === FIRST_PARTY_CLIENT_ID) throw unknownClient();
+      return shown(await editable(clientId));
+    },
+
+    /**
+     * Replaces a client's metadata whole: what is left out is as if it had never been set. The secret stays, unless the client
+     * had none and needs one now.
+     *
+     * @returns the client, and its secret where it was made just now.
+     * @throws {DomainError} `unknown_client`, `built_in_client`, `invalid_client_metadata`.
+     * @see [RFC 7592 §2.2](https://www.rfc-editor.org/rfc/rfc7592.html#section-2.2)
+     */
+    async replace(
+      clientId: string,
+      requested: RequestedClient,
+      firstParty: boolean,
+    ): Promise<ShownClient & { secret: string | undefined }> {
+      const { before, after, secret } = await changed(clientId, async (before) => {
+        if (requested.client_id !== undefined && requested.client_id !== clientId)
+          throw invalid('client_id is not the one in the path');
+        const { client_secret: presented } = requested;
+        const metadata = metadataOf(requested, clientId, 'refuse');
+        const secretive = usesSecret(metadata);
+        // A client that sends its secret shows that it has it; it cannot choose another.
+        const shows = (hash: string | null) =>
+          typeof presented === 'string' &&
+          hash !== null &&
+          secrets.matches(`client-secret:${clientId}`, presented, hash);
+        if (presented !== undefined && !(secretive && shows(before.secretHash)))
+          throw invalid('client_secret is not the one that was issued; to have another, rotate it');
+        const secret = secretive && before.secretHash === null ? randomSecret(32) : undefined;
+        const made = secret === undefined ? before.secretHash : clientSecretHash(secrets, clientId, secret);
+        const record = { metadata, secretHash: secretive ? made : null, firstParty };
+        await understood(record);
+        return { after: await clients.replace(before, record), secret };
+      });
+      await audit.record({
+        type: 'client.updated',
+        target: clientId,
+        details: { before: audited(before), after: audited(after) },
+      });
+      return { ...(await shown(after)), secret };
+    },
+
+    /**
+     * Removes a client, with what people agreed to for it. Its grants and tokens end with it, also should another client of
+     * this client_id come: see adapter.ts.
+     *
+     * @throws {DomainError} `unknown_client`, `built_in_client`.
+     */
+    async remove(clientId: string): Promise<void> {
+      await editable(clientId);
+      const before = await clients.remove(clientId);
+      known.forget(clientId);
+      if (!before) throw unknownClient();
+      await audit.record({ type: 'client.deleted', target: clientId, details: { before: audited(before) } });
+    },
+
+    /**
+     * A new secret; the one before it is taken for `overlapSeconds` more, so that an app can be changed over. One that was in
+     * its overlap already ends now.
+     *
+     * @returns the client with its secret, which cannot be shown again.
+     * @throws {DomainError} `unknown_client`, `built_in_client`, `client_without_secret`.
+     */
+    async rotateSecret(clientId: string, overlapSeconds: number): Promise<ShownClient & { secret: string }> {
+      const secret = randomSecret(32);
+      const until = overlapSeconds > 0 ? new Date(Date.now() + overlapSeconds * 1000) : undefined;
+      const { after } = await changed(clientId, async (before) => {
+        if (before.secretHash === null)
+          throw new DomainError('client_without_secret', 'this client has no secret: it authenticates otherwise');
+        return { after: await clients.rotateSecret(before, clientSecretHash(secrets, clientId, secret), until) };
+      });
+      await audit.record({
+        type: 'client.secret_rotated',
+        target: clientId,
+        details: { previous_secret_expires_at: (until ?? new Date()).toISOString() },
+      });
+      return { ...(await shown(after)), secret };
     },
 
     /** Makes the stored client be as given: for clients that this service itself brings along, at every start. */
     async ensure(requested: RequestedClient & { client_id: string }): Promise<void> {
-      const { record } = await prepare(requested, false);
+      const { record } = await prepare(requested, false, { unknown: 'drop' });
       await clients.put(record);
     },
 
@@ -87,21 +210,21 @@ export const createClientRegistry = (provider: Provider, clients: Clients, secre
      * registered for it since stays.
      */
     async ensureBootstrap({ clientId, clientSecret, redirectUris }: BootstrapClient): Promise<void> {
-      const known = await clients.find(clientId);
+      const existing = await clients.find(clientId);
       const { record } = await prepare(
         {
-          ...(known?.metadata ?? { client_name: clientId, redirect_uris: [], response_types: [] }),
+          ...(existing?.metadata ?? { client_name: clientId, redirect_uris: [], response_types: [] }),
           ...(redirectUris.length > 0 && { redirect_uris: redirectUris, response_types: ['code'] }),
-          grant_types: known?.metadata.grant_types ?? [
+          grant_types: existing?.metadata.grant_types ?? [
             ...(redirectUris.length > 0 ? ['authorization_code', 'refresh_token'] : []),
             'client_credentials',
           ],
           client_id: clientId,
           client_secret: clientSecret,
         },
-        known?.firstParty ?? false,
+        existing?.firstParty ?? false,
         // How strong it must be is the configuration's to say.
-        1,
+        { unknown: 'drop', minSecretLength: 1 },
       );
       await clients.put(record);
     },

@@ -97,7 +97,8 @@ export const createConfiguration = (
       const user = await accounts.find(token.accountId);
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
-    extraClientMetadata: { properties: ['first_party'] },
+    // Ours, and set by the adapter alone; no answer shows them.
+    extraClientMetadata: { properties: ['first_party', 'previous_secret'] },
     features: {
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },

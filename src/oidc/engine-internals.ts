@@ -4,7 +4,12 @@ import { Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 
 /** What `compareClientSecret` is called on: the engine's client, whose clientSecret is the stored hash. */
-type ClientWithSecret = { clientId: string; clientSecret?: string };
+type ClientWithSecret = {
+  clientId: string;
+  clientSecret?: string;
+  /** The secret before the last rotation; `expiresAt` in epoch milliseconds. */
+  previous_secret?: { hash: string; expiresAt: number };
+};
 
 /** The hash a client secret is stored as. */
 export const clientSecretHash = (secrets: Secrets, clientId: string, secret: string): string =>
@@ -48,8 +53,31 @@ export const compareHashedClientSecrets = (
   Object.assign(provider.Client.prototype, {
     async compareClientSecret(this: ClientWithSecret, presented: unknown): Promise<boolean> {
       if (typeof presented !== 'string' || !this.clientSecret) return false;
-      const { clientId, clientSecret } = this;
-      return guard(clientId, () => secrets.matches(`client-secret:${clientId}`, presented, clientSecret));
+      const { clientId, clientSecret, previous_secret: previous } = this;
+      const matches = (hash: string) => secrets.matches(`client-secret:${clientId}`, presented, hash);
+      return guard(clientId, () => {
+        // Always two comparisons, so that the time tells neither which of them held nor whether there is a former secret.
+        const isCurrent = matches(clientSecret);
+        const isPrevious = matches(previous?.hash ?? clientSecret);
+        return isCurrent || (isPrevious && previous !== undefined && Date.now() < previous.expiresAt);
+      });
     },
   });
+};
+
+/**
+ * Metadata as the engine understands it: checked by the rules that hold when the client is used, its defaults filled in.
+ * Relies on: `new provider.Client(metadata)` checks as `Client.find` does, and `metadata()` gives back what was kept.
+ *
+ * @throws the engine's error, whose description names the field.
+ */
+export const understoodMetadata = async (
+  provider: Provider,
+  metadata: Record<string, unknown> & { client_id: string },
+): Promise<Record<string, unknown>> => {
+  await provider.Client.validate(metadata);
+  const EngineClient = provider.Client as unknown as new (
+    metadata: Record<string, unknown>,
+  ) => { metadata(): Record<string, unknown> };
+  return new EngineClient(metadata).metadata();
 };

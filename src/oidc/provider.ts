@@ -8,6 +8,7 @@ import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import type { KnownClients } from './known-clients.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
@@ -17,6 +18,7 @@ export const createProvider = async (
   settings: EngineSettings,
   jwks: JWKS,
   stores: Stores,
+  knownClients: KnownClients,
   secrets: Secrets,
   accounts: Accounts,
   pages: EnginePages,
@@ -24,7 +26,7 @@ export const createProvider = async (
 ): Promise<Provider> => {
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, pages),
-    adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets, settings.refreshRetrySeconds),
+    adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);

@@ -1,25 +1,73 @@
-import type { PrismaClient } from './prisma.ts';
-import { isStorable, violatedUnique } from './prisma.ts';
+import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 
 /** RFC 7591 client metadata as oidc-provider reads it, without the secret. */
 export type ClientMetadata = { client_id: string } & Record<string, unknown>;
 
 export type ClientRecord = { metadata: ClientMetadata; secretHash: string | null; firstParty: boolean };
 
+export type StoredClient = ClientRecord & {
+  /** The secret before the last rotation, for as long as the overlap was to last. */
+  previousSecret: { hash: string; expiresAt: Date } | undefined;
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+type Row = {
+  metadata: unknown;
+  secretHash: string | null;
+  previousSecretHash: string | null;
+  previousSecretExpiresAt: Date | null;
+  firstParty: boolean;
+  createdAt: Date;
+  updatedAt: Date;
+};
+
+const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt, ...row }: Row): StoredClient => ({
+  metadata: row.metadata as ClientMetadata,
+  secretHash: row.secretHash,
+  firstParty: row.firstParty,
+  previousSecret: hash === null || expiresAt === null ? undefined : { hash, expiresAt },
+  createdAt: row.createdAt,
+  updatedAt: row.updatedAt,
+});
+
 export type Clients = ReturnType<typeof createClients>;
 
 export const createClients = (prisma: PrismaClient) => {
-  const columns = ({ metadata, ...rest }: ClientRecord) => ({
+  const columns = ({ metadata, secretHash, firstParty }: ClientRecord) => ({
     metadata: JSON.parse(JSON.stringify(metadata)),
-    ...rest,
+    secretHash,
+    firstParty,
   });
 
   return {
-    async find(clientId: string): Promise<ClientRecord | undefined> {
+    async find(clientId: string): Promise<StoredClient | undefined> {
       if (!isStorable(clientId)) return undefined;
       const row = await prisma.client.findUnique({ where: { clientId } });
-      if (!row) return undefined;
-      return { metadata: row.metadata as ClientMetadata, secretHash: row.secretHash, firstParty: row.firstParty };
+      return row ? storedOf(row) : undefined;
+    },
+
+    /**
+     * By client_id, as bytes compare.
+     *
+     * @param begin What the client_id or the name begins with, in any letter case.
+     * @param after Only those after this client_id.
+     */
+    async list(begin: string, after: string, limit: number): Promise<{ items: StoredClient[]; total: number }> {
+      const [items, [count]] = await Promise.all([
+        prisma.$queryRaw<Row[]>`
+          SELECT metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+                 previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
+                 created_at AS "createdAt", updated_at AS "updatedAt"
+          FROM oauth_clients
+          WHERE (starts_with(lower(client_id), lower(${begin})) OR starts_with(lower(metadata->>'client_name'), lower(${begin})))
+            AND client_id COLLATE "C" > ${after}
+          ORDER BY client_id COLLATE "C" LIMIT ${limit}`,
+        prisma.$queryRaw<{ total: number }[]>`
+          SELECT count(*)::int AS total FROM oauth_clients
+          WHERE starts_with(lower(client_id), lower(${begin})) OR starts_with(lower(metadata->>'client_name'), lower(${begin}))`,
+      ]);
+      return { items: items.map(storedOf), total: count?.total ?? 0 };
     },
 
     /** False when the client_id is taken. */
@@ -42,6 +90,52 @@ export const createClients = (prisma: PrismaClient) => {
         create: { clientId, ...data },
         update: { ...data, updatedAt: new Date() },
       });
+    },
+
+    /** Replaces a client as long as it is still the one that was read; undefined when it is not. */
+    async replace(before: StoredClient, client: ClientRecord): Promise<StoredClient | undefined> {
+      const [row] = await prisma.client.updateManyAndReturn({
+        where: { clientId: client.metadata.client_id, updatedAt: before.updatedAt },
+        data: {
+          ...columns(client),
+          ...(client.secretHash === null && { previousSecretHash: null, previousSecretExpiresAt: null }),
+          // Never the same twice, however fast.
+          updatedAt: new Date(Math.max(Date.now(), before.updatedAt.getTime() + 1)),
+        },
+      });
+      return row && storedOf(row);
+    },
+
+    /** Gives a client that has a secret another; the one it has goes on until `previousExpiresAt`. */
+    async rotateSecret(
+      before: StoredClient,
+      secretHash: string,
+      previousExpiresAt: Date | undefined,
+    ): Promise<StoredClient | undefined> {
+      const [row] = await prisma.client.updateManyAndReturn({
+        where: { clientId: before.metadata.client_id, updatedAt: before.updatedAt },
+        data: {
+          secretHash,
+          previousSecretHash: previousExpiresAt ? before.secretHash : null,
+          previousSecretExpiresAt: previousExpiresAt ?? null,
+          updatedAt: new Date(Math.max(Date.now(), before.updatedAt.getTime() + 1)),
+        },
+      });
+      return row && storedOf(row);
+    },
+
+    /** Removes a client and what people have agreed to for it. What it was, or undefined when there was none. */
+    async remove(clientId: string): Promise<StoredClient | undefined> {
+      if (!isStorable(clientId)) return undefined;
+      const [, [row]] = await prisma.$transaction([
+        prisma.consent.deleteMany({ where: { clientId } }),
+        prisma.$queryRaw<Row[]>`
+          DELETE FROM oauth_clients WHERE client_id = ${clientId}
+          RETURNING metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+                    previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
+                    created_at AS "createdAt", updated_at AS "updatedAt"`,
+      ]);
+      return row && storedOf(row);
     },
   };
 };

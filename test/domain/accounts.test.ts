@@ -23,7 +23,11 @@ test.before(async () => {
     migrations: 'require',
     onError: () => {},
   });
-  accounts = createAccounts(stores.users, stores.artifacts, createPasswords({ minLength: 6 }, foreign));
+  accounts = createAccounts(
+    stores.users,
+    stores.artifacts,
+    createPasswords({ minLength: 6, blocklist: false }, foreign),
+  );
 });
 
 test.after.always(async () => {

@@ -8,7 +8,7 @@ import { createSecrets } from '../../src/domain/secrets.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 const foreign = createForeignHashes(secrets);
-const passwords = createPasswords({ minLength: 8 }, foreign);
+const passwords = createPasswords({ minLength: 8, blocklist: false }, foreign);
 
 const PASSWORD = 'correct horse';
 const LONG = `${'x'.repeat(72)}tail`;

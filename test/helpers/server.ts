@@ -7,7 +7,7 @@ import { type AppSettings, createApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
-import { testDatabase } from './database.ts';
+import { type TestDatabase, testDatabase } from './database.ts';
 import { testRedis } from './redis.ts';
 
 export type TestServer = Awaited<ReturnType<typeof createApp>> & {
@@ -15,23 +15,20 @@ export type TestServer = Awaited<ReturnType<typeof createApp>> & {
   /** Where it listens, whatever the issuer says. */
   origin: string;
   stores: Stores;
-  database: Awaited<ReturnType<typeof testDatabase>>;
-  shared: {
-    database: Awaited<ReturnType<typeof testDatabase>>;
-    redis: Awaited<ReturnType<typeof testRedis>> | undefined;
-  };
+  database: TestDatabase;
+  redis: Awaited<ReturnType<typeof testRedis>> | undefined;
   /** What was logged so far. */
   log(): string;
   close(): Promise<void>;
 };
 
-/** @param beside Another server whose stores this one shares, as two processes do. */
+/** @param beside Another one, whose stores this one shares, as another process would. It has to be closed after this one. */
 export const startServer = async (
   overrides: Partial<AppSettings> = {},
-  beside?: Pick<TestServer, 'issuer' | 'shared'>,
+  beside?: Pick<TestServer, 'issuer' | 'database' | 'redis'>,
 ): Promise<TestServer> => {
-  const database = beside?.shared.database ?? (await testDatabase());
-  const redis = beside ? beside.shared.redis : process.env.TEST_REDIS_URL ? await testRedis() : undefined;
+  const database = beside?.database ?? (await testDatabase());
+  const redis = beside ? beside.redis : process.env.TEST_REDIS_URL ? await testRedis() : undefined;
   const stores = await openStores({
     databaseUrl: database.connectionString,
     redisUrl: redis?.url,
@@ -63,6 +60,7 @@ export const startServer = async (
       trustProxy: 0,
       passwordMinLength: 6,
       mailFrom: 'User Auth <no-reply@id.example.com>',
+      passwordBlocklist: false,
       accessTokenTtlSeconds: 1800,
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
@@ -82,7 +80,7 @@ export const startServer = async (
     origin: `http://localhost:${(http.address() as AddressInfo).port}`,
     stores,
     database,
-    shared: { database, redis },
+    redis,
     log: () => lines.join(''),
     async close() {
       http.closeAllConnections();

@@ -10,6 +10,7 @@ const listening = async (client: Record<string, unknown>) => {
     clients: [
       { client_id: 'app', redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...client },
     ],
+    extraClientMetadata: { properties: ['previous_secret'] },
     features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
     ttl: { ClientCredentials: 60 },
   });
@@ -45,6 +46,24 @@ test('the stored hash itself is no secret: presented, it is refused', async (t) 
   const { token, close } = await listening({ client_secret: hash });
   t.is(await token({ body: body({ client_id: 'app', client_secret: hash }) }), 401);
   close();
+});
+
+test('a former secret is taken until it expires, and what a client was given for one is none', async (t) => {
+  const hashes = (expiresAt: unknown) => ({
+    client_secret: clientSecretHash(secrets, 'app', 'the secret'),
+    previous_secret: { hash: clientSecretHash(secrets, 'app', 'the former one'), expiresAt },
+  });
+  for (const [expiresAt, status] of [
+    [Date.now() + 60_000, 200],
+    [Date.now() - 1, 401],
+    [undefined, 401],
+  ] as const) {
+    const { token, close } = await listening(hashes(expiresAt));
+    t.is(await token({ body: body({ client_id: 'app', client_secret: 'the secret' }) }), 200);
+    t.is(await token({ body: body({ client_id: 'app', client_secret: 'the former one' }) }), status);
+    t.is(await token({ body: body({ client_id: 'app', client_secret: 'neither of them' }) }), 401);
+    close();
+  }
 });
 
 test('a hash belongs to one client: under another client_id the same secret hashes differently', (t) => {

@@ -1,5 +1,6 @@
 import type { Operations } from '../operation.ts';
 import { adminAuditOperations } from './admin-audit.ts';
+import { adminClientOperations } from './admin-clients.ts';
 import { adminImportOperations } from './admin-import.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
@@ -14,6 +15,7 @@ export const allOperations: Operations = {
   ...apiKeyOperations,
   ...adminUsersOperations,
   ...adminImportOperations,
+  ...adminClientOperations,
   ...adminAuditOperations,
   ...oauthOperations,
 };
