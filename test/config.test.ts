@@ -160,7 +160,7 @@ const unacceptable: Record<string, string[]> = {
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
   RATE_LIMITS: [
-    'login-network',
+    'login',
     'login-network=0/60',
     'nonsense=1/60',
     'key-account=1/86401',

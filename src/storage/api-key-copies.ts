@@ -1,8 +1,13 @@
-import type { ApiKeyHolder } from './api-keys.ts';
+import type { ApiKey, User } from './generated/client.ts';
 import type { Stamps } from './stamps.ts';
+
+/** A key with its owner. */
+export type ApiKeyHolder = { key: ApiKey; user: User };
 
 /** Keys that a process keeps a copy of. */
 const MOST = 10_000;
+/** What is changed in the database past this service is seen after this long. */
+const MAX_AGE_MS = 10_000;
 
 /**
  * Copies of keys and their holders, each good while its user's stamp is the same: a key in use costs one question to Redis and none
@@ -11,14 +16,14 @@ const MOST = 10_000;
  * @param find Asks the database.
  */
 export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHolder | undefined>, stamps: Stamps) => {
-  const copies = new Map<string, { holder: ApiKeyHolder; stamp: string }>();
+  const copies = new Map<string, { holder: ApiKeyHolder; stamp: string; readAt: number }>();
 
   const keep = (keyHash: string, holder: ApiKeyHolder | undefined, stamp: string | undefined): void => {
     copies.delete(keyHash);
     if (!holder || stamp === undefined) return;
     // The oldest goes: a Map keeps the order of insertion.
     if (copies.size >= MOST) copies.delete(copies.keys().next().value ?? '');
-    copies.set(keyHash, { holder, stamp });
+    copies.set(keyHash, { holder, stamp, readAt: Date.now() });
   };
 
   return async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
@@ -27,7 +32,8 @@ export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHold
     const userId = copy?.holder.user.id ?? (await find(keyHash))?.user.id;
     if (userId === undefined) return undefined;
     const stamp = await stamps.read(userId);
-    if (copy && stamp !== undefined && copy.stamp === stamp) return copy.holder;
+    if (copy && stamp !== undefined && copy.stamp === stamp && Date.now() - copy.readAt < MAX_AGE_MS)
+      return copy.holder;
     // Read after the stamp was: what changes from now on changes the stamp as well.
     const holder = await find(keyHash);
     keep(keyHash, holder, stamp);

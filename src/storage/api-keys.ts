@@ -1,13 +1,9 @@
-import { createApiKeyCopies } from './api-key-copies.ts';
+import { type ApiKeyHolder, createApiKeyCopies } from './api-key-copies.ts';
 import type { ApiKey } from './generated/client.ts';
 import type { PrismaClient } from './prisma.ts';
 import type { Stamps } from './stamps.ts';
-import type { User } from './users.ts';
 
-export type { ApiKey };
-
-/** A key with its owner. */
-export type ApiKeyHolder = { key: ApiKey; user: User };
+export type { ApiKey, ApiKeyHolder };
 
 /** How long an expired key is still listed. */
 const KEPT_MS = 30 * 86_400_000;

@@ -17,6 +17,7 @@ import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRoles } from './roles.ts';
 import { createSigningKeys } from './signing-keys.ts';
+import { stampedAdministration, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
 import { createMemoryStamps, createRedisStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUserImports } from './user-imports.ts';
@@ -71,6 +72,8 @@ const openPool = (connectionString: string, onError: StoreSettings['onError']): 
   const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 3_000, query_timeout: 4_000 });
   // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
   pool.on('error', (error) => onError('postgres', error));
+  // Likewise one that breaks while it is in use: whoever uses it learns it from the query.
+  pool.on('connect', (client) => client.on('error', () => {}));
   return pool;
 };
 
@@ -164,17 +167,17 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const stamps = redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps();
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
-      users: createUsers(prisma),
+      users: stampedUsers(createUsers(prisma), stamps),
       userImports: createUserImports(pool),
       userSearch: createUserSearch(pool, prisma),
-      administration: createAdministrationStore(prisma),
+      administration: stampedAdministration(createAdministrationStore(prisma), stamps),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
-      oneTimeTokens: createOneTimeTokens(prisma),
+      oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),
       outgoingMails: createOutgoingMails(prisma),
       auditLog: (macOf) => createAuditLog(pool, macOf),
       appliedMigrations,

@@ -10,6 +10,7 @@ const secrets = createSecrets('a master key for tests, 32 bytes or more');
 const openAudit = async (facts: () => RequestFacts | undefined = () => undefined) => {
   const database = await testDatabase();
   const pool = new Pool({ connectionString: database.connectionString, max: 5 });
+  pool.on('connect', (client) => client.on('error', () => {}));
   const open = () => createAudit(createAuditLog(pool, auditMac(secrets)), secrets, facts);
   return {
     pool,

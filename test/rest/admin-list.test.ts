@@ -147,7 +147,7 @@ test('the status and the ban that are told are those of now', async (t) => {
   });
   t.like(items[1], {
     status: 'pending_deletion',
-    is_active: true,
+    is_active: false,
     banned_at: null,
     banned_until: null,
     ban_reason: null,

@@ -124,7 +124,7 @@ test('a key that is mistyped, unknown, expired, deleted or of a banned user is r
     t.is(body.detail, 'Could not validate credentials');
   }
   t.is((await rest.get('/users/me', live.header)).status, 200);
-  await server.database.pool.query('UPDATE users SET banned_at = now() WHERE id = $1', [id]);
+  await server.stores.administration.change(id, () => ({ columns: { bannedAt: new Date() } }));
   t.is((await rest.get('/users/me', live.header)).status, 401);
 });
 

@@ -1,0 +1,49 @@
+// Every change of a user replaces their stamp: copies of what was read before are current no longer, in any process.
+import type { AdministrationStore } from './administration.ts';
+import type { OneTimeTokens } from './one-time-tokens.ts';
+import type { Stamps } from './stamps.ts';
+import type { Users } from './users.ts';
+
+export const stampedUsers = (users: Users, { changing }: Stamps): Users => ({
+  ...users,
+  replacePasswordHash: (id, before, after) => changing(id, () => users.replacePasswordHash(id, before, after)),
+  update: (id, changes) => changing(id, () => users.update(id, changes)),
+  scheduleErasure: (id, eraseAfter) => changing(id, () => users.scheduleErasure(id, eraseAfter)),
+  cancelErasure: (id) => changing(id, () => users.cancelErasure(id)),
+  erase: (id) => changing(id, () => users.erase(id)),
+  async setPasswordHash(emailKey, passwordHash) {
+    const user = await users.findByLogin(emailKey);
+    return user && changing(user.id, () => users.setPasswordHash(emailKey, passwordHash));
+  },
+});
+
+export const stampedAdministration = (store: AdministrationStore, { changing }: Stamps): AdministrationStore => ({
+  ...store,
+  change: (id, decide) => changing(id, () => store.change(id, decide)),
+  erase: (id) => changing(id, () => store.erase(id)),
+});
+
+/** Whose token it is is known once it is spent: the stamp follows before anybody is told. */
+export const stampedOneTimeTokens = (tokens: OneTimeTokens, { changing }: Stamps): OneTimeTokens => {
+  const changed = (id: string) => changing(id, async () => {});
+  return {
+    ...tokens,
+    replacePending: (token) => changing(token.userId, () => tokens.replacePending(token)),
+    clearPending: (userId) => changing(userId, () => tokens.clearPending(userId)),
+    async redeemReset(tokenHash, passwordHash) {
+      const user = await tokens.redeemReset(tokenHash, passwordHash);
+      if (user) await changed(user.id);
+      return user;
+    },
+    async redeemVerification(tokenHash) {
+      const user = await tokens.redeemVerification(tokenHash);
+      if (user) await changed(user.id);
+      return user;
+    },
+    async redeemChange(tokenHash, emailKey) {
+      const done = await tokens.redeemChange(tokenHash, emailKey);
+      if (typeof done === 'object') await changed(done.user.id);
+      return done;
+    },
+  };
+};
