@@ -14,7 +14,7 @@ export const startUpCard = (config: Config, port: number, stores: string, demo: 
     ['Sign in', `${issuer}/login`],
     ['API docs', `${issuer}/docs`],
     // With SMTP_URL they are where they were sent.
-    ...(smtpUrl === undefined ? [['Mails', `${issuer}/dev/mail`] as [string, string]] : []),
+    ...(smtpUrl === undefined ? [['Emails', `${issuer}/dev/mail`] as [string, string]] : []),
     ['Data', resolve(dataDir)],
     ['Stores', stores],
   ];

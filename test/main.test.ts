@@ -8,6 +8,12 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Client } from 'pg';
+import { pino } from 'pino';
+import { createSecrets } from '../src/domain/secrets.ts';
+import { installationSecrets } from '../src/installation.ts';
+import { createMail } from '../src/mail/outbox.ts';
+import { createTransport } from '../src/mail/transport.ts';
+import { openStores } from '../src/storage/open-stores.ts';
 import { createBrowser, type Visited } from './helpers/browser.ts';
 import {
   cardOf,
@@ -21,6 +27,7 @@ import {
   startService,
   temporaryDir,
 } from './helpers/service.ts';
+import { startSmtp } from './helpers/smtp.ts';
 
 const { TEST_DATABASE_URL, TEST_REDIS_URL } = process.env;
 
@@ -110,7 +117,7 @@ test.serial('a first start on an empty DATA_DIR shows all that is needed to try 
     Discovery: discovery,
     'Sign in': `${origin}/login`,
     'API docs': `${origin}/docs`,
-    Mails: `${origin}/dev/mail`,
+    Emails: `${origin}/dev/mail`,
     Data: dataDir,
   });
   t.regex(card.Stores ?? '', /embedded/);
@@ -215,6 +222,32 @@ test.serial('a client of the configuration with the demo client’s name takes i
   t.is(await tokenStatus(service.origin, 'optima_client', secret), 200);
   t.is(await tokenStatus(service.origin, 'optima_client', first.secret), 401);
   await service.stop();
+});
+
+test.serial('with SMTP_URL mails leave, also those that another process has handed in', async (t) => {
+  const smtp = await startSmtp();
+  t.teardown(smtp.stop);
+  const dataDir = usedDataDir();
+  const service = await started({ DATA_DIR: dataDir, SMTP_URL: smtp.url, MAIL_FROM: 'Acme <auth@acme.test>' });
+  t.false('Emails' in cardOf(service.output()));
+  t.is((await fetch(`${service.origin}/dev/mail`)).status, 404);
+
+  const stores = await openStores({ dataDir, mode: 'share', migrations: 'require', onError: () => {} });
+  const { masterKey } = await installationSecrets({ dataDir, production: false });
+  const mail = createMail(
+    stores.outgoingMails,
+    createSecrets(masterKey),
+    { appName: 'User Auth', host: 'localhost' },
+    createTransport(smtp.url, 'other@acme.test'),
+    pino({ level: 'silent' }),
+  );
+  await mail.send({ email: 'ada@example.com' }, { template: 'password_changed' });
+  await stores.close();
+  await service.wrote(/mail delivered/);
+  t.is(smtp.received.length, 1);
+  t.is(smtp.received[0]?.headers.get('from'), 'Acme <auth@acme.test>');
+  t.notRegex(service.output(), /ada@example\.com/);
+  t.is((await service.stop()).code, 0);
 });
 
 // ---------------------------------------------------------------------------------------------------------------------

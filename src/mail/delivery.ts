@@ -109,18 +109,31 @@ export const createDelivery = (
 
   const sendAll = async (): Promise<void> => {
     let reachable = true;
-    const sendOnes = async (): Promise<void> => {
-      // The others stay due: a server that is away is not knocked at once for every mail that waits.
-      while (reachable && !stopping) {
-        const mail = await store.claim(LEASE_SECONDS);
-        if (!mail) return;
-        if (!(await attempt(mail))) reachable = false;
-      }
-    };
+    let broken: Error | undefined;
     do {
       again = false;
-      const ended = await Promise.allSettled(Array.from({ length: CONCURRENCY }, sendOnes));
-      for (const end of ended) if (end.status === 'rejected') throw end.reason;
+      const senders: Promise<void>[] = [];
+      const sendOnes = async (): Promise<void> => {
+        // The others stay due: a server that is away is not knocked at once for every mail that waits.
+        while (reachable && !stopping) {
+          const mail = await store.claim(LEASE_SECONDS);
+          if (!mail) return;
+          // Where there is one there may be more.
+          addSender();
+          if (!(await attempt(mail))) reachable = false;
+        }
+      };
+      const addSender = (): void => {
+        if (senders.length === CONCURRENCY) return;
+        const sending = sendOnes().catch((error) => {
+          broken ??= error;
+        });
+        senders.push(sending);
+      };
+      addSender();
+      // The list grows meanwhile.
+      for (const sending of senders) await sending;
+      if (broken) throw broken;
     } while (again && reachable && !stopping);
   };
 

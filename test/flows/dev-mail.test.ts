@@ -52,7 +52,7 @@ test('the list names what was kept, newest first, in the language of who looks',
   t.regex(html, /<time datetime="\d{4}-\d\d-\d\dT[^"]+Z">/);
   t.true(html.includes('SMTP_URL'));
   t.regex((await page('/dev/mail', server, { 'accept-language': 'zh' })).html, /<h1>邮件<\/h1>/);
-  t.regex((await page('/dev/mail', empty)).html, /There is none yet/);
+  t.regex((await page('/dev/mail', empty)).html, /There are none yet/);
 });
 
 test('a mail opens as text with links to follow, and as HTML in a sandbox', async (t) => {
