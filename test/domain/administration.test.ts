@@ -1,0 +1,92 @@
+// A ban where the two stores part: Postgres decides, Redis is brought along or the request fails.
+import test from 'ava';
+import { Redis } from 'ioredis';
+import { createAccounts } from '../../src/domain/accounts.ts';
+import { createAdministration } from '../../src/domain/administration.ts';
+import { auditMac, createAudit } from '../../src/domain/audit.ts';
+import { createOneTimeTokens } from '../../src/domain/one-time-tokens.ts';
+import { createPasswords } from '../../src/domain/passwords.ts';
+import { createSecrets } from '../../src/domain/secrets.ts';
+import { storeDown } from '../../src/http/error-handler.ts';
+import { createMail } from '../../src/mail/outbox.ts';
+import { createLayeredArtifacts } from '../../src/storage/artifacts-layered.ts';
+import { createPostgresArtifacts } from '../../src/storage/artifacts-postgres.ts';
+import { createRedisArtifacts } from '../../src/storage/artifacts-redis.ts';
+import { openStores } from '../../src/storage/open-stores.ts';
+import { testDatabase } from '../helpers/database.ts';
+import { NO_REDIS, testRedis } from '../helpers/redis.ts';
+
+const redis = await testRedis();
+const database = await testDatabase();
+test.after.always(async () => {
+  await redis?.close();
+  await database.close();
+});
+
+const withRedis = redis ? test : test.skip;
+const withoutIt = redis ? '' : ` — SKIPPED, ${NO_REDIS}`;
+
+withRedis(
+  `a ban holds although Redis fails in its middle, says so, and ends the rest when it is repeated${withoutIt}`,
+  async (t) => {
+    if (!redis) return;
+    const stores = await openStores({
+      databaseUrl: database.connectionString,
+      dataDir: '',
+      mode: 'share',
+      migrations: 'require',
+      onError: () => {},
+    });
+    const client = new Redis(redis.url, { enableOfflineQueue: false, lazyConnect: true, retryStrategy: () => null });
+    client.on('error', () => {});
+    t.teardown(async () => {
+      client.disconnect();
+      await stores.close();
+    });
+    await client.connect();
+    const artifacts = createLayeredArtifacts(
+      createRedisArtifacts(client, { prefix: redis.prefix }),
+      createPostgresArtifacts(database.pool),
+    );
+    const secrets = createSecrets('a master key for tests, 32 bytes or more');
+    const accounts = createAccounts(stores.users, artifacts, createPasswords(6));
+    const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, () => undefined);
+    const administration = createAdministration({
+      issuer: 'http://localhost',
+      users: stores.users,
+      search: stores.userSearch,
+      store: stores.administration,
+      roles: stores.roles,
+      artifacts,
+      accounts,
+      oneTimeTokens: createOneTimeTokens(stores.oneTimeTokens),
+      mail: createMail(stores.outgoingMails, secrets),
+      audit,
+    });
+    const admin = await accounts.create({ email: 'admin@example.com', password: 'secret1', role: 'admin' });
+    const user = await accounts.create({ email: 'user@example.com', password: 'secret1' });
+    const entry = { payload: 'sealed', expiresAt: Date.now() / 1000 + 3600, accountId: user.id };
+    for (const model of ['Session', 'AccessToken', 'Grant', 'RefreshToken'])
+      await artifacts.upsert(model, 'id', { ...entry, grantId: 'grant' });
+
+    client.disconnect();
+    const failure = await t.throwsAsync(administration.ban(admin, user.id, { reason: 'spam' }));
+    t.true(failure && storeDown(failure), 'answered with 503');
+    t.is(await accounts.find(user.id), undefined);
+    t.is(await accounts.authenticate('user@example.com', 'secret1'), undefined);
+    t.is((await database.pool.query('SELECT FROM oauth_tokens WHERE account_id = $1', [user.id])).rowCount, 0);
+    t.like((await audit.list({ target: user.id }, undefined, 1))[0], { type: 'user.banned' });
+
+    await client.connect();
+    t.truthy(await artifacts.find('Session', 'id'), 'what only Redis has is still there');
+    await administration.ban(admin, user.id, { reason: 'spam' });
+    for (const model of ['Session', 'AccessToken', 'Grant', 'RefreshToken'])
+      t.is(await artifacts.find(model, 'id'), undefined, model);
+
+    // The same, left to the end of the ban.
+    await artifacts.upsert('Session', 'late', entry);
+    await administration.unban(admin, user.id);
+    t.is(await artifacts.find('Session', 'late'), undefined);
+    t.truthy(await accounts.find(user.id));
+  },
+);
