@@ -25,10 +25,12 @@ import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
 import { mailLinkRoutes } from './http/routes/mail-links.ts';
+import { sessionRoutes } from './http/routes/sessions.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
+import { bookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
@@ -36,6 +38,7 @@ import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
 export type AppSettings = EngineSettings & {
@@ -81,7 +84,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys);
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
+  // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
+  const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
+  const signIns = createSignInList(stores, secrets, tokens.end, audit, lifetimeSeconds);
   provider.use(jwtAtTokenEndpoints(tokens));
+  provider.use(bookkeeping(signIns, (error) => log.warn({ err: error }, 'a sign-in was not noted')));
   const requireUser = createRequireUser(tokens, apiKeys);
 
   const csrf = createCsrf(secrets, issuer);
@@ -96,8 +103,9 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(),
-    authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
+    authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, verification, deletion, requireUser),
+    sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),

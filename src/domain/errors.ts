@@ -18,7 +18,8 @@ export type ErrorCode =
   | 'client_exists'
   | 'invalid_client_metadata'
   | 'invalid_one_time_token'
-  | 'last_admin';
+  | 'last_admin'
+  | 'unknown_session';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

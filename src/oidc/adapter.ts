@@ -44,11 +44,12 @@ const clientAdapter = (clients: Clients): Adapter => {
   };
 };
 
-const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, retrySeconds: number): Adapter => {
-  const context = `oauth_tokens:${model}`;
+const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
-  // The identifier is sealed along with the payload: a row given another row's content does not open.
-  const open = (record: ArtifactRecord | undefined, id?: string): AdapterPayload | undefined => {
+// The identifier is sealed along with the payload: a row given another row's content does not open.
+const opener =
+  (secrets: Secrets, context: string) =>
+  (record: ArtifactRecord | undefined, id?: string): AdapterPayload | undefined => {
     if (!record) return undefined;
     let sealedId: unknown;
     let payload: AdapterPayload;
@@ -61,6 +62,24 @@ const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, 
     if (id !== undefined && sealedId !== id) return undefined;
     return record.consumedAt === undefined ? payload : { ...payload, consumed: record.consumedAt };
   };
+
+/** What an account holds of one model, as the engine stored it. */
+export const artifactsOfAccount = async (
+  artifacts: Artifacts,
+  secrets: Secrets,
+  model: string,
+  accountId: string,
+): Promise<AdapterPayload[]> => {
+  const open = opener(secrets, contextOf(model));
+  return (await artifacts.findByAccount(model, accountId)).flatMap((record): AdapterPayload[] => {
+    const payload = open(record);
+    return payload ? [payload] : [];
+  });
+};
+
+const artifactAdapter = (model: string, artifacts: Artifacts, secrets: Secrets, retrySeconds: number): Adapter => {
+  const context = contextOf(model);
+  const open = opener(secrets, context);
 
   /**
    * Whether presenting this spent refresh token is the retry of a request whose answer was lost: shortly after, and with

@@ -15,6 +15,7 @@ import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRoles } from './roles.ts';
+import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUsers } from './users.ts';
@@ -164,6 +165,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       apiKeys: createApiKeys(prisma),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
+      signIns: createSignIns(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
       oneTimeTokens: createOneTimeTokens(prisma),

@@ -7,6 +7,7 @@ import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
+import type { SignIns } from './sign-ins.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { Users } from './users.ts';
 
@@ -19,6 +20,7 @@ export type Stores = {
   apiKeys: ApiKeys;
   clients: Clients;
   signingKeys: SigningKeys;
+  signIns: SignIns;
   artifacts: Artifacts;
   rateLimits: RateLimits;
   oneTimeTokens: OneTimeTokens;
