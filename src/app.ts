@@ -18,6 +18,7 @@ import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
+import { appRoutes } from './http/routes/apps.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
@@ -33,6 +34,7 @@ import { createMail } from './mail/outbox.ts';
 import { bookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
+import { createConnectedApps } from './oidc/connected-apps.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
@@ -88,7 +90,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, secrets, tokens.end, audit, lifetimeSeconds);
   provider.use(jwtAtTokenEndpoints(tokens));
-  provider.use(bookkeeping(signIns, (error) => log.warn({ err: error }, 'a sign-in was not noted')));
+  const apps = createConnectedApps(provider, stores, secrets, tokens.end, audit);
+  provider.use(bookkeeping(signIns, apps, (error) => log.warn({ err: error }, 'a sign-in was not noted')));
   const requireUser = createRequireUser(tokens, apiKeys);
 
   const csrf = createCsrf(secrets, issuer);
@@ -105,11 +108,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, verification, deletion, requireUser),
+    appRoutes(apps, requireUser),
     sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
-    interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
+    interactionRoutes(createInteractions(provider, stores, audit), accounts, signIn, pages, csrf),
   ])
     app.use(router.routes());
   app.use(mount(provider));

@@ -19,7 +19,8 @@ export type ErrorCode =
   | 'invalid_client_metadata'
   | 'invalid_one_time_token'
   | 'last_admin'
-  | 'unknown_session';
+  | 'unknown_session'
+  | 'unknown_app';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

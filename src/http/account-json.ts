@@ -1,6 +1,7 @@
 import type { User } from '../domain/accounts.ts';
 import type { ShownKey } from '../domain/api-keys.ts';
 import { claimsOf } from '../domain/claims.ts';
+import type { ConnectedApp } from '../oidc/connected-apps.ts';
 import type { LiveSignIn } from '../oidc/sign-ins.ts';
 
 /** A user as the REST API gives them: the predecessor's fields, then OIDC's standard claims. */
@@ -43,4 +44,14 @@ export const sessionJson = ({ id, kind, ip, userAgent, createdAt, lastUsedAt, cu
   created_at: createdAt.toISOString(),
   last_used_at: lastUsedAt.toISOString(),
   current,
+});
+
+/** An app as the person sees it who let it in. */
+export const appJson = ({ clientId, name, logoUri, scopes, createdAt, lastUsedAt }: ConnectedApp) => ({
+  client_id: clientId,
+  name,
+  logo_uri: logoUri ?? null,
+  scopes,
+  created_at: createdAt.toISOString(),
+  last_used_at: lastUsedAt.toISOString(),
 });

@@ -39,6 +39,7 @@ const STATUS = {
   invalid_one_time_token: 422,
   last_admin: 409,
   unknown_session: 404,
+  unknown_app: 404,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { ConnectedApps } from './connected-apps.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 import type { SignInList } from './sign-ins.ts';
 
@@ -9,7 +10,7 @@ import type { SignInList } from './sign-ins.ts';
  * @param failed The note could not be taken. The sign-in itself stands, and is noted when it is used again.
  */
 export const bookkeeping =
-  (signIns: SignInList, failed: (error: Error) => void): Middleware =>
+  (signIns: SignInList, apps: ConnectedApps, failed: (error: Error) => void): Middleware =>
   async (context, next) => {
     await next();
     const ctx = context as unknown as KoaContextWithOIDC;
@@ -21,7 +22,9 @@ export const bookkeeping =
           userAgent: ctx.get('user-agent'),
         });
       const grant = route === 'token' && ctx.status === 200 ? entities?.Grant : undefined;
-      if (grant?.jti && grant.clientId === FIRST_PARTY_CLIENT_ID) await signIns.used(grant.jti);
+      if (!grant?.accountId || !grant.clientId) return;
+      if (grant.clientId === FIRST_PARTY_CLIENT_ID) await signIns.used(grant.jti);
+      else await apps.used(grant.accountId, grant.clientId);
     } catch (error) {
       failed(error instanceof Error ? error : new Error(String(error)));
     }

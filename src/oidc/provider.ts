@@ -20,7 +20,7 @@ export const createProvider = async (
   pages: EnginePages,
 ): Promise<Provider> => {
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
     adapter: createAdapterFactory(stores.artifacts, stores.clients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets);

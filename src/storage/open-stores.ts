@@ -7,6 +7,7 @@ import { createPostgresArtifacts } from './artifacts-postgres.ts';
 import { createRedisArtifacts } from './artifacts-redis.ts';
 import { createAuditLog } from './audit.ts';
 import { createClients } from './clients.ts';
+import { createConsents } from './consents.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
@@ -165,6 +166,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       apiKeys: createApiKeys(prisma),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
+      consents: createConsents(prisma),
       signIns: createSignIns(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),

@@ -10,7 +10,8 @@ export type SignIns = ReturnType<typeof createSignIns>;
 
 export const createSignIns = (prisma: PrismaClient) => ({
   /**
-   * Notes a sign-in; one that is known already was used again, which is written once a minute at most.
+   * Notes a sign-in; one that is known already was used again, which is written once a minute at most;
+   * nothing for a user who is gone.
    *
    * @param deadBefore What the user has not used since then cannot be live any more, and goes.
    */
@@ -18,7 +19,7 @@ export const createSignIns = (prisma: PrismaClient) => ({
     await prisma.$executeRaw`
       WITH dead AS (DELETE FROM sign_ins WHERE user_id = ${userId}::uuid AND last_used_at < ${deadBefore})
       INSERT INTO sign_ins AS s (id, user_id, session_hash, grant_id, ip, user_agent)
-      VALUES (${id}::uuid, ${userId}::uuid, ${sessionHash}, ${grantId}, ${ip}, ${userAgent})
+      SELECT ${id}::uuid, id, ${sessionHash}, ${grantId}, ${ip}, ${userAgent} FROM users WHERE id = ${userId}::uuid
       ON CONFLICT (session_hash) DO UPDATE
         SET last_used_at = now(), ip = excluded.ip, user_agent = excluded.user_agent, user_id = excluded.user_id
         WHERE s.last_used_at < now() - interval '1 minute' OR s.user_id <> excluded.user_id`;

@@ -3,6 +3,7 @@ import type { ApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
 import type { AuditLog, MacOf } from './audit.ts';
 import type { Clients } from './clients.ts';
+import type { Consents } from './consents.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -20,6 +21,7 @@ export type Stores = {
   apiKeys: ApiKeys;
   clients: Clients;
   signingKeys: SigningKeys;
+  consents: Consents;
   signIns: SignIns;
   artifacts: Artifacts;
   rateLimits: RateLimits;
