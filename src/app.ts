@@ -22,6 +22,7 @@ import { appRoutes } from './http/routes/apps.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { docsRoutes } from './http/routes/docs.ts';
+import { exportRoutes } from './http/routes/export.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
@@ -108,6 +109,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, verification, deletion, requireUser),
+    exportRoutes(apiKeys, signIns, apps, verification, audit, requireUser),
     appRoutes(apps, requireUser),
     sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { Timestamp } from './fields.ts';
 
-const App = z.strictObject({
+export const App = z.strictObject({
   client_id: z.string(),
   name: z.string(),
   logo_uri: z.string().nullable(),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { Timestamp } from './fields.ts';
 
-const Session = z.strictObject({
+export const Session = z.strictObject({
   id: z.uuid(),
   kind: z.enum(['browser', 'app']),
   ip: z.string(),
