@@ -27,27 +27,33 @@ import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
+import { appRoutes } from './http/routes/apps.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
 import { devMailRoutes } from './http/routes/dev-mail.ts';
 import { docsRoutes } from './http/routes/docs.ts';
+import { exportRoutes } from './http/routes/export.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
 import { mailLinkRoutes } from './http/routes/mail-links.ts';
+import { sessionRoutes } from './http/routes/sessions.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
+import { bookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
+import { createConnectedApps } from './oidc/connected-apps.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
 export type AppSettings = EngineSettings & {
@@ -118,7 +124,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
+  // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
+  const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
+  const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
   provider.use(jwtAtTokenEndpoints(tokens));
+  const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
+  provider.use(bookkeeping(signIns, apps, (error) => log.warn({ err: error }, 'a sign-in was not noted')));
   const requireUser = createRequireUser(tokens, apiKeys);
   const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
@@ -149,8 +160,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(issuer, version, pages),
     ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
-    authRoutes(accounts, signIn, tokens, passwordReset, verification, audit, requireUser),
+    authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
     userRoutes(accounts, signIn, verification, deletion, requireUser),
+    exportRoutes(apiKeys, signIns, apps, verification, audit, requireUser),
+    appRoutes(apps, requireUser),
+    sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
     adminImportRoutes(userImport, requireUser),
@@ -158,7 +172,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminAuditRoutes(audit, cursors, requireUser),
     adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
-    interactionRoutes(createInteractions(provider, stores), accounts, signIn, pages, csrf),
+    interactionRoutes(createInteractions(provider, stores, audit), accounts, signIn, pages, csrf),
   ])
     app.use(router.routes());
   app.use(mount(provider));

@@ -25,7 +25,9 @@ export type ErrorCode =
   | 'unknown_client'
   | 'built_in_client'
   | 'client_without_secret'
-  | 'password_too_common';
+  | 'password_too_common'
+  | 'unknown_session'
+  | 'unknown_app';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

@@ -48,6 +48,9 @@ export const createVerification = (
       await mail.decoy();
     },
 
+    /** Links in mails to this user that still work: what for and until when. */
+    outstanding: (userId: string) => oneTimeTokens.listOf(userId),
+
     /** The address that this token proves, without spending it. */
     addressOf: async (token: string): Promise<string | undefined> =>
       (await oneTimeTokens.find(sha256(token), ['verify_email', 'change_email']))?.email,

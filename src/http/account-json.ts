@@ -2,6 +2,8 @@ import type { User } from '../domain/accounts.ts';
 import type { ShownKey } from '../domain/api-keys.ts';
 import { claimsOf } from '../domain/claims.ts';
 import { isBanned, statusOf } from '../domain/user-status.ts';
+import type { ConnectedApp } from '../oidc/connected-apps.ts';
+import type { LiveSignIn } from '../oidc/sign-ins.ts';
 
 /** A user as the REST API gives them: the predecessor's fields, then OIDC's standard claims. */
 export const accountJson = (user: User) => {
@@ -47,4 +49,25 @@ export const apiKeyJson = ({ key, ...shown }: ShownKey & { key?: string }) => ({
   created_at: shown.createdAt.toISOString(),
   expires_at: shown.expiresAt?.toISOString() ?? null,
   last_used_at: shown.lastUsedAt?.toISOString() ?? null,
+});
+
+/** A sign-in as its owner sees it. */
+export const sessionJson = ({ id, kind, ip, userAgent, createdAt, lastUsedAt, current }: LiveSignIn) => ({
+  id,
+  kind,
+  ip,
+  user_agent: userAgent,
+  created_at: createdAt.toISOString(),
+  last_used_at: lastUsedAt.toISOString(),
+  current,
+});
+
+/** An app as the person sees it who let it in. */
+export const appJson = ({ clientId, name, logoUri, scopes, createdAt, lastUsedAt }: ConnectedApp) => ({
+  client_id: clientId,
+  name,
+  logo_uri: logoUri ?? null,
+  scopes,
+  created_at: createdAt.toISOString(),
+  last_used_at: lastUsedAt.toISOString(),
 });

@@ -45,6 +45,8 @@ const STATUS = {
   built_in_client: 409,
   client_without_secret: 409,
   password_too_common: 422,
+  unknown_session: 404,
+  unknown_app: 404,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

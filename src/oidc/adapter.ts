@@ -18,17 +18,12 @@ const clientAdapter = (known: KnownClients): Adapter => ({
   findByUserCode: refuse,
 });
 
-const artifactAdapter = (
-  model: string,
-  artifacts: Artifacts,
-  known: KnownClients,
-  secrets: Secrets,
-  retrySeconds: number,
-): Adapter => {
-  const context = `oauth_tokens:${model}`;
+const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
-  // The identifier is sealed along with the payload: a row given another row's content does not open.
-  const open = async (record: ArtifactRecord | undefined, id?: string): Promise<AdapterPayload | undefined> => {
+// The identifier is sealed along with the payload: a row given another row's content does not open.
+const opener =
+  (secrets: Secrets, known: KnownClients, context: string) =>
+  async (record: ArtifactRecord | undefined, id?: string): Promise<AdapterPayload | undefined> => {
     if (!record) return undefined;
     let sealedId: unknown;
     let payload: AdapterPayload;
@@ -47,6 +42,29 @@ const artifactAdapter = (
     }
     return record.consumedAt === undefined ? payload : { ...payload, consumed: record.consumedAt };
   };
+
+/** What an account holds of one model, as the engine stored it. */
+export const artifactsOfAccount = async (
+  artifacts: Artifacts,
+  known: KnownClients,
+  secrets: Secrets,
+  model: string,
+  accountId: string,
+): Promise<AdapterPayload[]> => {
+  const open = opener(secrets, known, contextOf(model));
+  const payloads = await Promise.all((await artifacts.findByAccount(model, accountId)).map((record) => open(record)));
+  return payloads.filter((payload) => payload !== undefined);
+};
+
+const artifactAdapter = (
+  model: string,
+  artifacts: Artifacts,
+  known: KnownClients,
+  secrets: Secrets,
+  retrySeconds: number,
+): Adapter => {
+  const context = contextOf(model);
+  const open = opener(secrets, known, context);
 
   /**
    * Whether presenting this spent refresh token is the retry of a request whose answer was lost: shortly after, and with

@@ -2,8 +2,10 @@ import { type Configuration, errors, type JWKS, type KoaContextWithOIDC } from '
 import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
+import type { Consents } from '../storage/consents.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
+import { createLoadGrant } from './load-grant.ts';
 import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** The pages the engine asks for; http renders them. */
@@ -35,6 +37,7 @@ export const createConfiguration = (
   jwks: JWKS,
   secrets: Secrets,
   accounts: Accounts,
+  consents: Consents,
   pages: EnginePages,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
@@ -138,19 +141,7 @@ export const createConfiguration = (
     issueRefreshToken: async (_ctx, client, source) =>
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
     jwks,
-    loadExistingGrant: async (ctx) => {
-      const { client, result, session, provider, account } = ctx.oidc;
-      const grantId = result?.consent?.grantId ?? (client && session?.grantIdFor(client.clientId));
-      const existing = grantId ? await provider.Grant.find(grantId) : undefined;
-      if (!client?.first_party || !account) return existing;
-      // The platform's own apps are not asked for consent: what they request is granted.
-      const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
-      const before = JSON.stringify(grant.openid);
-      grant.addOIDCScope([...ctx.oidc.requestParamOIDCScopes].join(' '));
-      grant.addOIDCClaims([...ctx.oidc.requestParamClaims]);
-      if (!existing || JSON.stringify(grant.openid) !== before) await grant.save();
-      return grant;
-    },
+    loadExistingGrant: createLoadGrant(consents),
     // RFC 9700 §2.1.1: required where there is no secret; checked wherever a client sends it.
     pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),

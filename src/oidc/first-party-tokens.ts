@@ -13,6 +13,9 @@ import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './ow
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
 export type TokenPair = { access_token: string; refresh_token: string; token_type: 'bearer'; expires_in: number };
 
+/** A pair, and the grant that it lives and dies with. */
+export type Issued = { grantId: string; tokens: TokenPair };
+
 /** Who a bearer token stands for. */
 export type Bearer = { user: User; scopes: ReadonlySet<string>; clientId: string; grantId: string };
 
@@ -147,18 +150,19 @@ export const createFirstPartyTokens = (
 
   return {
     /** A fresh grant of the platform's own apps, and its first pair of tokens. */
-    async issue(user: User): Promise<TokenPair> {
+    async issue(user: User): Promise<Issued> {
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
       grant.addResourceScope(issuer, KEY_SCOPES.join(' '));
       await outlive(grant);
       const grantId = grant.jti;
-      return pair({
+      const tokens = await pair({
         accountId: user.id,
         grantId,
         scope: await firstPartyScope(user),
         authTime: Math.floor(Date.now() / 1000),
         rotations: 0,
       });
+      return { grantId, tokens };
     },
 
     /**
@@ -169,7 +173,7 @@ export const createFirstPartyTokens = (
      * @throws {DomainError} `invalid_refresh_token` when unknown, expired, spent, of another client, or the user is banned.
      * @see [RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700.html#section-4.14.2)
      */
-    async refresh(value: string): Promise<TokenPair> {
+    async refresh(value: string): Promise<Issued> {
       const refused = new DomainError('invalid_refresh_token', 'Could not validate credentials');
       const token = await provider.RefreshToken.find(value);
       if (!token || token.clientId !== FIRST_PARTY_CLIENT_ID || !token.accountId || !token.grantId) throw refused;
@@ -188,7 +192,7 @@ export const createFirstPartyTokens = (
         throw error;
       }
       await outlive(grant);
-      return pair({
+      const tokens = await pair({
         accountId,
         grantId,
         scope: await firstPartyScope(user),
@@ -197,6 +201,7 @@ export const createFirstPartyTokens = (
         iiat,
         jti: successorOf(secrets, token.jti),
       });
+      return { grantId, tokens };
     },
 
     /** Ends a grant with all its tokens. */

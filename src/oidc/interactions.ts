@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Client, errors, type Interaction, type InteractionResults, type Provider } from 'oidc-provider';
+import type { Audit } from '../domain/audit.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
@@ -54,7 +55,7 @@ export class InteractionGone extends Error {}
 export type Interactions = ReturnType<typeof createInteractions>;
 
 /** The person's side of an authorization request: what is asked, and what follows from the answer. */
-export const createInteractions = (provider: Provider, { artifacts }: Stores) => {
+export const createInteractions = (provider: Provider, { artifacts, consents }: Stores, audit: Audit) => {
   const finish = (req: IncomingMessage, res: ServerResponse, result: InteractionResults): Promise<string> =>
     provider.interactionResult(req, res, result, { mergeWithLastSubmission: result.error === undefined });
 
@@ -127,7 +128,7 @@ export const createInteractions = (provider: Provider, { artifacts }: Stores) =>
     keepAccount: (req: IncomingMessage, res: ServerResponse): Promise<string> =>
       finish(req, res, { select_account: {} }),
 
-    /** Grants what the app asked for. @returns where the browser goes on. */
+    /** Grants what the app asked for, and remembers it beyond this browser session. @returns where the browser goes on. */
     async allow(req: IncomingMessage, res: ServerResponse): Promise<string> {
       const { grantId, params, prompt, session } = await current(req, res);
       if (!session?.accountId) throw new Error('consent without an account');
@@ -139,7 +140,20 @@ export const createInteractions = (provider: Provider, { artifacts }: Stores) =>
       if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
       for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))
         grant.addResourceScope(resource, scopes.join(' '));
-      return finish(req, res, { consent: { grantId: await grant.save() } });
+      const savedId = await grant.save();
+      const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
+      const claims = grant.getOIDCClaims();
+      const clientId = String(params.client_id);
+      if (!(await provider.Client.find(clientId))?.first_party)
+        await consents.give(session.accountId, clientId, scopes, claims);
+      await audit.record({
+        type: 'consent.given',
+        actor: session.accountId,
+        target: session.accountId,
+        client: clientId,
+        details: { scopes, ...(claims.length > 0 && { claims }) },
+      });
+      return finish(req, res, { consent: { grantId: savedId } });
     },
 
     /** The person said no, or turned back. @returns where the browser goes on. */

@@ -25,7 +25,7 @@ export const createProvider = async (
   throttles: Throttles,
 ): Promise<Provider> => {
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));

@@ -68,6 +68,9 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
     findByUserCode: (model, userCodeHash) =>
       (DURABLE.has(model) ? postgres : redis).findByUserCode(model, userCodeHash),
 
+    /** Durable models: from Postgres. */
+    findByAccount: (model, accountId) => (DURABLE.has(model) ? postgres : redis).findByAccount(model, accountId),
+
     /** Durable models: decided by Postgres; the copy goes, and the next one bears the mark. */
     async consume(model, idHash) {
       if (!DURABLE.has(model)) return redis.consume(model, idHash);

@@ -101,6 +101,15 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
     findByUid: (model, uid) => findBy('model = $1 AND uid = $2', [model, uid]),
     findByUserCode: (model, userCodeHash) => findBy('model = $1 AND user_code_hash = $2', [model, userCodeHash]),
 
+    async findByAccount(model, accountId) {
+      const { rows } = await pool.query<Pick<Row, 'payload' | 'consumed_at'>>(
+        `SELECT payload, ${CONSUMED_AT} FROM oauth_tokens
+          WHERE account_id = $1 AND model = $2 AND expires_at > now()`,
+        [accountId, model],
+      );
+      return rows.map(recordOf);
+    },
+
     async read(model, idHash) {
       const { rows } = await pool.query<Row>(
         `SELECT payload, ${CONSUMED_AT}, extract(epoch FROM expires_at)::float8 AS expires_at,

@@ -190,6 +190,11 @@ export const createRedisArtifacts = (client: Redis | Cluster, { prefix = 'oidc:'
       return found?.record;
     },
 
+    async findByAccount(model, accountId) {
+      const ofModel = (await listed(byAccount(accountId))).filter((key) => key.model === model);
+      return (await bearing(ofModel, 'a', accountId)).map(({ record }) => record);
+    },
+
     async consume(model, idHash) {
       return (await redis.artifactConsume(recordKey({ model, idHash }))) === 1;
     },

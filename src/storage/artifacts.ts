@@ -44,6 +44,9 @@ export type Artifacts = {
   /** As `findByUid`, by the hash of a device flow's user code. */
   findByUserCode(model: ArtifactModel, userCodeHash: string): Promise<ArtifactRecord | undefined>;
 
+  /** Every live one of this model that bears the accountId, in no order. */
+  findByAccount(model: ArtifactModel, accountId: string): Promise<ArtifactRecord[]>;
+
   /**
    * Marks the artifact consumed, in one conditional write: of any number of concurrent calls exactly one resolves true;
    * false when it was consumed before, has expired or is unknown.

@@ -8,6 +8,7 @@ import { createPostgresArtifacts } from './artifacts-postgres.ts';
 import { createRedisArtifacts } from './artifacts-redis.ts';
 import { createAuditLog } from './audit.ts';
 import { createClients } from './clients.ts';
+import { createConsents } from './consents.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
@@ -16,6 +17,7 @@ import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRoles } from './roles.ts';
+import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import { stampedAdministration, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
 import { createMemoryStamps, createRedisStamps } from './stamps.ts';
@@ -175,6 +177,8 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
+      consents: createConsents(prisma),
+      signIns: createSignIns(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
       oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),

@@ -1,10 +1,12 @@
 // A ban where the two stores part: Postgres decides, Redis is brought along or the request fails.
 import test from 'ava';
 import { Redis } from 'ioredis';
+import { pino } from 'pino';
 import { createAccounts } from '../../src/domain/accounts.ts';
 import { createAdministration } from '../../src/domain/administration.ts';
 import { auditMac, createAudit } from '../../src/domain/audit.ts';
-import { createOneTimeTokens } from '../../src/domain/one-time-tokens.ts';
+import { createForeignHashes } from '../../src/domain/password-hashes/foreign.ts';
+import { createPasswordReset } from '../../src/domain/password-reset.ts';
 import { createPasswords } from '../../src/domain/passwords.ts';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { storeDown } from '../../src/http/error-handler.ts';
@@ -49,18 +51,28 @@ withRedis(
       createPostgresArtifacts(database.pool),
     );
     const secrets = createSecrets('a master key for tests, 32 bytes or more');
-    const accounts = createAccounts(stores.users, artifacts, createPasswords(6));
+    const passwords = createPasswords(
+      { minLength: 6, blocklist: false, serviceNames: [] },
+      createForeignHashes(secrets),
+    );
+    const accounts = createAccounts(stores.users, artifacts, passwords);
     const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, () => undefined);
+    const mail = createMail(
+      stores.outgoingMails,
+      secrets,
+      { appName: 'User Auth', host: 'localhost' },
+      undefined,
+      pino({ level: 'silent' }),
+    );
     const administration = createAdministration({
-      issuer: 'http://localhost',
       users: stores.users,
       search: stores.userSearch,
       store: stores.administration,
       roles: stores.roles,
       artifacts,
       accounts,
-      oneTimeTokens: createOneTimeTokens(stores.oneTimeTokens),
-      mail: createMail(stores.outgoingMails, secrets),
+      passwordReset: createPasswordReset({ ...stores, artifacts }, passwords, mail, audit, 'http://localhost'),
+      mail,
       audit,
     });
     const admin = await accounts.create({ email: 'admin@example.com', password: 'secret1', role: 'admin' });

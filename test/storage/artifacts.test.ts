@@ -131,6 +131,31 @@ for (const { name, artifacts, without, mustRunInCi } of backends) {
       t.true(Number.isInteger(consumedAt) && Math.abs(consumedAt - nowSeconds()) <= 5, `consumed at ${consumedAt}`);
     });
 
+    promise(`an account's ${model}s are found, all that live, and nobody else's`, async (t) => {
+      const [accountId, other] = [randomUUID(), randomUUID()];
+      const ids = Array.from({ length: 5 }, () => randomUUID());
+      const [first = '', second = '', third = '', fourth = '', fifth = ''] = ids;
+      await artifacts.upsert(model, first, entry({ payload: 'first', accountId }));
+      await artifacts.upsert(model, second, entry({ payload: 'second', accountId, grantId: randomUUID() }));
+      await artifacts.upsert(model, third, entry({ accountId, expiresAt: nowSeconds() - 1 }));
+      await artifacts.upsert(model, fourth, entry({ accountId: other }));
+      await artifacts.upsert(model, fifth, entry({ accountId }));
+      await artifacts.destroy(model, fifth);
+      await artifacts.upsert('AccessToken', randomUUID(), entry({ accountId }));
+      const payloads = async (whose: string) =>
+        (await artifacts.findByAccount(model, whose)).map(({ payload }) => payload).sort();
+      t.deepEqual(await payloads(accountId), ['first', 'second']);
+      t.deepEqual(await payloads(other), ['sealed']);
+      t.deepEqual(await payloads(randomUUID()), []);
+      // A replace that takes the name away.
+      await artifacts.upsert(model, second, entry({ accountId: other }));
+      t.deepEqual(await payloads(accountId), ['first']);
+      await artifacts.consume(model, first);
+      t.is((await artifacts.findByAccount(model, accountId))[0]?.consumedAt !== undefined, true);
+      await artifacts.destroyByAccount(accountId);
+      t.deepEqual(await payloads(accountId), []);
+    });
+
     promise(`an unknown or expired ${model} cannot be consumed`, async (t) => {
       t.false(await artifacts.consume(model, randomUUID()));
       const id = randomUUID();

@@ -4,14 +4,20 @@ import { adminClientOperations } from './admin-clients.ts';
 import { adminImportOperations } from './admin-import.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
+import { appOperations } from './apps.ts';
 import { authOperations } from './auth.ts';
+import { exportOperations } from './export.ts';
 import { oauthOperations } from './oauth.ts';
+import { sessionOperations } from './sessions.ts';
 import { userOperations } from './users.ts';
 
 /** Everything that is documented. */
 export const allOperations: Operations = {
   ...authOperations,
   ...userOperations,
+  ...exportOperations,
+  ...appOperations,
+  ...sessionOperations,
   ...apiKeyOperations,
   ...adminUsersOperations,
   ...adminImportOperations,

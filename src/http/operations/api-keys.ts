@@ -20,7 +20,7 @@ export const Rotation = z.strictObject({
     .default(86_400),
 });
 
-const Key = z.strictObject({
+export const Key = z.strictObject({
   id: z.uuid(),
   name: z.string(),
   prefix: z.string(),

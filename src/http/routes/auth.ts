@@ -7,6 +7,7 @@ import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
+import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
 import * as body from '../operations/auth.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
@@ -17,6 +18,7 @@ export const authRoutes = (
   accounts: Accounts,
   signIn: SignIn,
   tokens: FirstPartyTokens,
+  signIns: SignInList,
   passwordReset: PasswordReset,
   verification: Verification,
   audit: Audit,
@@ -39,11 +41,15 @@ export const authRoutes = (
       });
       if (!user) throw new DomainError('invalid_credentials', 'Incorrect email or password');
       ctx.set('Cache-Control', 'no-store');
-      ctx.body = await tokens.issue(user);
+      const issued = await tokens.issue(user);
+      await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+      ctx.body = issued.tokens;
     })
     .post('/refresh', async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
-      ctx.body = await tokens.refresh(jsonOf(ctx, body.Refresh).refresh_token);
+      const issued = await tokens.refresh(jsonOf(ctx, body.Refresh).refresh_token);
+      await signIns.used(issued.grantId);
+      ctx.body = issued.tokens;
     })
     .post('/logout', requireUser, async (ctx) => {
       // The bearer says which grant ends. The refresh token, which is of the same grant, is taken for callers' sake.

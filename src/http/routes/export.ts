@@ -1,0 +1,64 @@
+import { Router } from '@koa/router';
+import type { ApiKeys } from '../../domain/api-keys.ts';
+import type { Audit, RecordedEvent } from '../../domain/audit.ts';
+import type { Verification } from '../../domain/verification.ts';
+import type { ConnectedApps } from '../../oidc/connected-apps.ts';
+import type { SignInList } from '../../oidc/sign-ins.ts';
+import { accountJson, apiKeyJson, appJson, sessionJson } from '../account-json.ts';
+import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
+
+const EVENTS = 1_000;
+
+/** An event as it concerns this user: what somebody else did is told, not who and from where; nor what it said of somebody else. */
+const eventOf =
+  (userId: string) =>
+  ({ seq, time, type, actor, target, client, details, ...where }: RecordedEvent) => {
+    const byAnother = actor !== undefined && actor !== userId;
+    const toAnother = target !== undefined && target !== userId;
+    return {
+      seq,
+      time,
+      type,
+      ...(!byAnother && { actor, ...where }),
+      target,
+      client,
+      ...(!toAnother && { details }),
+    };
+  };
+
+/** Everything that is held about the caller. */
+export const exportRoutes = (
+  apiKeys: ApiKeys,
+  signIns: SignInList,
+  apps: ConnectedApps,
+  verification: Verification,
+  audit: Audit,
+  requireUser: RequireUser,
+) =>
+  new Router<SignedIn>({ prefix: '/users/me/export' })
+    .use(requireUser)
+    .get('/', requirePerson, requireScope('read:profile'), async (ctx) => {
+      const { user, grantId } = ctx.state;
+      const [keys, sessions, connected, links, events] = await Promise.all([
+        apiKeys.list(user.id),
+        signIns.list(user.id, grantId),
+        apps.list(user.id),
+        verification.outstanding(user.id),
+        audit.listOf(user.id, EVENTS),
+      ]);
+      ctx.set('Content-Disposition', 'attachment; filename="user-auth-export.json"');
+      ctx.body = {
+        exported_at: new Date().toISOString(),
+        account: { ...accountJson(user), has_password: user.passwordHash !== null },
+        api_keys: keys.map(apiKeyJson),
+        sessions: sessions.map(sessionJson),
+        apps: connected.map(appJson),
+        outstanding_links: links.map(({ purpose, email, createdAt, expiresAt }) => ({
+          purpose,
+          email,
+          created_at: createdAt.toISOString(),
+          expires_at: expiresAt.toISOString(),
+        })),
+        audit_events: events.map(eventOf(user.id)),
+      };
+    });

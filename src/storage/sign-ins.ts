@@ -1,0 +1,45 @@
+import type { SignIn } from './generated/client.ts';
+import type { PrismaClient } from './prisma.ts';
+
+export type { SignIn };
+
+/** A browser's session, or a grant of the platform's own apps; one of the two is null. */
+export type NewSignIn = Pick<SignIn, 'id' | 'userId' | 'sessionHash' | 'grantId' | 'ip' | 'userAgent'>;
+
+export type SignIns = ReturnType<typeof createSignIns>;
+
+export const createSignIns = (prisma: PrismaClient) => ({
+  /**
+   * Notes a sign-in; one that is known already was used again, which is written once a minute at most;
+   * nothing for a user who is gone.
+   *
+   * @param deadBefore What the user has not used since then cannot be live any more, and goes.
+   */
+  async note({ id, userId, sessionHash, grantId, ip, userAgent }: NewSignIn, deadBefore: Date): Promise<void> {
+    await prisma.$executeRaw`
+      WITH dead AS (DELETE FROM sign_ins WHERE user_id = ${userId}::uuid AND last_used_at < ${deadBefore})
+      INSERT INTO sign_ins AS s (id, user_id, session_hash, grant_id, ip, user_agent)
+      SELECT ${id}::uuid, id, ${sessionHash}, ${grantId}, ${ip}, ${userAgent} FROM users WHERE id = ${userId}::uuid
+      ON CONFLICT (session_hash) DO UPDATE
+        SET last_used_at = now(), ip = excluded.ip, user_agent = excluded.user_agent, user_id = excluded.user_id
+        WHERE s.last_used_at < now() - interval '1 minute' OR s.user_id <> excluded.user_id`;
+  },
+
+  /** Notes that a grant was used, once a minute at most. */
+  async used(grantId: string): Promise<void> {
+    await prisma.$executeRaw`UPDATE sign_ins SET last_used_at = now()
+      WHERE grant_id = ${grantId} AND last_used_at < now() - interval '1 minute'`;
+  },
+
+  /** Last used first. */
+  list: (userId: string): Promise<SignIn[]> =>
+    prisma.signIn.findMany({ where: { userId }, orderBy: [{ lastUsedAt: 'desc' }, { id: 'desc' }] }),
+
+  async find(userId: string, id: string): Promise<SignIn | undefined> {
+    return (await prisma.signIn.findFirst({ where: { id, userId } })) ?? undefined;
+  },
+
+  async remove(ids: string[]): Promise<void> {
+    if (ids.length > 0) await prisma.signIn.deleteMany({ where: { id: { in: ids } } });
+  },
+});
