@@ -5,8 +5,6 @@ import type { FailureThrottle } from '../domain/throttles.ts';
 import type { SecretGuard } from './engine-internals.ts';
 
 const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke']);
-/** What a guess is answered with when it is wrong. */
-const WRONG: readonly unknown[] = ['invalid_client', 'invalid_grant'];
 
 /** As the engine renders its own errors: RFC 6749 §5.2's form, under RFC 6585's status. */
 const tooMany = (ctx: KoaContextWithOIDC, { retryAfterSeconds }: DomainError): errors.OIDCProviderError => {
@@ -18,7 +16,8 @@ const tooMany = (ctx: KoaContextWithOIDC, { retryAfterSeconds }: DomainError): e
 };
 
 /**
- * Slows down whoever guesses client credentials, codes or refresh tokens from one network. Who does not fail is never refused.
+ * Slows down whoever guesses client credentials from one network; who does not fail is never refused. Codes and tokens that are no good
+ * are not counted: they have 256 random bits, and an app's own server brings many that have merely expired.
  */
 export const throttleTokenEndpoints =
   (failures: FailureThrottle): Middleware =>
@@ -36,7 +35,7 @@ export const throttleTokenEndpoints =
       return;
     }
     await next();
-    if (WRONG.includes((ctx.body as { error?: unknown } | undefined)?.error)) await failures.failed(ctx.ip);
+    if ((ctx.body as { error?: unknown } | undefined)?.error === 'invalid_client') await failures.failed(ctx.ip);
   };
 
 /** Slows down whoever guesses one client's secret: by client and network, so that strangers elsewhere cannot lock an app out. */
