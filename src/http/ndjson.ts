@@ -1,11 +1,15 @@
+import { setImmediate } from 'node:timers/promises';
 import type { z } from 'zod';
 import type { ImportFault } from '../domain/user-import.ts';
 import { faultsOf } from './validate.ts';
 
+/** Lines read at a stretch: short ones come by the thousand, and other requests want their turn. */
+const STRETCH = 250;
+
 /** More lines than are taken at once. */
 export class TooManyLines extends Error {}
 
-/** The stream cut into lines; `bytes` is missing for one that is too long, of which only its end is waited for. */
+/** The stream cut into lines, without empty ones; `bytes` is missing for one that is too long, of which only its end is waited for. */
 async function* linesOf(
   stream: AsyncIterable<Buffer>,
   maxBytes: number,
@@ -17,7 +21,7 @@ async function* linesOf(
   const take = (part: Buffer) => {
     length += part.length;
     if (length > maxBytes) parts = [];
-    else parts.push(part);
+    else if (part.length > 0) parts.push(part);
   };
   const finished = () => {
     const read = length > maxBytes ? { line } : { line, bytes: Buffer.concat(parts) };
@@ -30,9 +34,11 @@ async function* linesOf(
     let start = 0;
     for (let end = chunk.indexOf(10); end >= 0; end = chunk.indexOf(10, start)) {
       take(chunk.subarray(start, end));
-      if (line > maxLines) throw new TooManyLines();
-      yield finished();
       start = end + 1;
+      if (line > maxLines) throw new TooManyLines();
+      if (line % STRETCH === 0) await setImmediate();
+      if (length > 0) yield finished();
+      else line += 1;
     }
     take(chunk.subarray(start));
   }

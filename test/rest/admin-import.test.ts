@@ -55,7 +55,7 @@ const rowsLike = async (pattern: string) =>
     ])
   ).rows.map(({ row }) => row);
 
-test('imported people sign in with the passwords they had, which are argon2id from then on', async (t) => {
+test.serial('imported people sign in with the passwords they had, which are argon2id from then on', async (t) => {
   const file = linesOf(
     {
       email: 'Bcrypt@import.example',
@@ -102,7 +102,7 @@ test('imported people sign in with the passwords they had, which are argon2id fr
   t.deepEqual(await rowsLike('%@import.example'), after, 'the second run changes nobody');
 });
 
-test('what is wrong with a line is told by its number and path, and stops no other line', async (t) => {
+test.serial('what is wrong with a line is told by its number and path, and stops no other line', async (t) => {
   const half = '{"email":"half@bad.example","name":"a\\ud800"}';
   const wrong: [line: string | object, code: string, path: string][] = [
     ['{"email": "x@bad.example"', 'invalid_json', ''],
@@ -148,36 +148,39 @@ test('what is wrong with a line is told by its number and path, and stops no oth
   );
 });
 
-test('a username that somebody has fails, in the file and beside it; the address decides who is there already', async (t) => {
-  await server.accounts.create({ email: 'owner@names.example', username: 'Taken', password: 'secret1' });
-  const file = linesOf(
-    { email: 'one@names.example', username: 'tAKEN' },
-    { email: 'two@names.example', username: 'fresh' },
-    { email: 'three@names.example', username: 'FRESH' },
-    { email: 'OWNER@names.example', username: 'other' },
-  );
-  for (const query of ['?dry_run=true', '']) {
-    const { body } = await send(file, query);
-    t.deepEqual(counts(body), { created: 1, skipped: 1, failed: 2 }, query);
+test.serial(
+  'a username that somebody has fails, in the file and beside it; the address decides who is there already',
+  async (t) => {
+    await server.accounts.create({ email: 'owner@names.example', username: 'Taken', password: 'secret1' });
+    const file = linesOf(
+      { email: 'one@names.example', username: 'tAKEN' },
+      { email: 'two@names.example', username: 'fresh' },
+      { email: 'three@names.example', username: 'FRESH' },
+      { email: 'OWNER@names.example', username: 'other' },
+    );
+    for (const query of ['?dry_run=true', '']) {
+      const { body } = await send(file, query);
+      t.deepEqual(counts(body), { created: 1, skipped: 1, failed: 2 }, query);
+      t.deepEqual(
+        body.errors.map(({ line, code }) => [line, code]),
+        [
+          [1, 'username_taken'],
+          [3, 'username_taken'],
+        ],
+      );
+      if (query) t.is((await rowsLike('%@names.example')).length, 1, 'a dry run writes nothing');
+    }
     t.deepEqual(
-      body.errors.map(({ line, code }) => [line, code]),
+      (await rowsLike('%@names.example')).map(({ email, username }) => [email, username]),
       [
-        [1, 'username_taken'],
-        [3, 'username_taken'],
+        ['owner@names.example', 'Taken'],
+        ['two@names.example', 'fresh'],
       ],
     );
-    if (query) t.is((await rowsLike('%@names.example')).length, 1, 'a dry run writes nothing');
-  }
-  t.deepEqual(
-    (await rowsLike('%@names.example')).map(({ email, username }) => [email, username]),
-    [
-      ['owner@names.example', 'Taken'],
-      ['two@names.example', 'fresh'],
-    ],
-  );
-});
+  },
+);
 
-test('more than a batch goes in, twice at once too, and each address once', async (t) => {
+test.serial('more than a batch goes in, twice at once too, and each address once', async (t) => {
   const users = Array.from({ length: 1300 }, (_, i) => ({ email: `u${i}@many.example`, username: `many${i}` }));
   const [one, two] = await Promise.all([send(linesOf(...users)), send(linesOf(...users.toReversed()))]);
   t.is(one.status, 200);
@@ -187,7 +190,7 @@ test('more than a batch goes in, twice at once too, and each address once', asyn
   t.is((await rowsLike('%@many.example')).length, 1300);
 });
 
-test('an address twice in one file is found however far apart', async (t) => {
+test.serial('an address twice in one file is found however far apart', async (t) => {
   const users = Array.from({ length: 1200 }, (_, i) => ({ email: `u${i}@apart.example` }));
   for (const query of ['?dry_run=true', '', '']) {
     const { body } = await send(linesOf(...users, { email: 'U3@apart.example' }), query);
@@ -198,32 +201,35 @@ test('an address twice in one file is found however far apart', async (t) => {
   }
 });
 
-test('a thousand errors are told, the rest counted', async (t) => {
+test.serial('a thousand errors are told, the rest counted', async (t) => {
   const { body } = await send('nonsense\n'.repeat(1500));
   t.is(body.failed, 1500);
   t.is(body.errors.length, 1000);
   t.is(body.errors_truncated, true);
 });
 
-test('a sender that breaks off leaves whole batches, and the log says that it did not get to its end', async (t) => {
-  const body = linesOf(...Array.from({ length: 1200 }, (_, i) => ({ email: `u${i}@broken.example` })));
-  const { port } = new URL(server.origin);
-  const socket = connect(Number(port), 'localhost');
-  socket.write(
-    `POST /admin/users/import HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nAuthorization: ${admin.auth.authorization}\r\nContent-Length: ${body.length + 1000}\r\n\r\n${body}`,
-  );
-  const created = async () => (await rowsLike('%@broken.example')).length;
-  while ((await created()) < 1000) await new Promise((resolve) => setTimeout(resolve, 20));
-  socket.destroy();
-  const events = async () => server.audit.list({ type: 'user.imported' }, undefined, 20);
-  const broken = async () =>
-    (await events()).find(({ details }) => (details as { complete: boolean }).complete === false);
-  while (!(await broken())) await new Promise((resolve) => setTimeout(resolve, 20));
-  t.is(await created(), 1000);
-  t.like(await broken(), { actor: admin.id, details: { created: 1000, skipped: 0, failed: 0 } });
-});
+test.serial(
+  'a sender that breaks off leaves whole batches, and the log says that it did not get to its end',
+  async (t) => {
+    const body = linesOf(...Array.from({ length: 1200 }, (_, i) => ({ email: `u${i}@broken.example` })));
+    const { port } = new URL(server.origin);
+    const socket = connect(Number(port), 'localhost');
+    socket.write(
+      `POST /admin/users/import HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-ndjson\r\nAuthorization: ${admin.auth.authorization}\r\nContent-Length: ${body.length + 1000}\r\n\r\n${body}`,
+    );
+    const created = async () => (await rowsLike('%@broken.example')).length;
+    while ((await created()) < 1000) await new Promise((resolve) => setTimeout(resolve, 20));
+    socket.destroy();
+    const events = async () => server.audit.list({ type: 'user.imported' }, undefined, 20);
+    const broken = async () =>
+      (await events()).find(({ details }) => (details as { complete: boolean }).complete === false);
+    while (!(await broken())) await new Promise((resolve) => setTimeout(resolve, 20));
+    t.is(await created(), 1000);
+    t.like(await broken(), { actor: admin.id, details: { created: 1000, skipped: 0, failed: 0 } });
+  },
+);
 
-test('an import is recorded once, with its counts and no addresses; a dry run is none', async (t) => {
+test.serial('an import is recorded once, with its counts and no addresses; a dry run is none', async (t) => {
   const events = async () =>
     (await server.audit.list({ type: 'user.imported' }, undefined, 200)).filter(({ details }) =>
       JSON.stringify(details).includes('"failed":7'),
@@ -238,7 +244,7 @@ test('an import is recorded once, with its counts and no addresses; a dry run is
   t.false(JSON.stringify(event).includes('audit.example'));
 });
 
-test('only who may write users imports, by token or by key', async (t) => {
+test.serial('only who may write users imports, by token or by key', async (t) => {
   const file = linesOf({ email: 'one@scope.example' });
   const plain = await signedIn('plain', 'user');
   t.is((await send(file, '', {})).status, 401);
@@ -252,7 +258,7 @@ test('only who may write users imports, by token or by key', async (t) => {
   t.deepEqual(counts((await send(file, '', await keyOf(['write:users']))).body), { created: 1, skipped: 0, failed: 0 });
 });
 
-test('nobody imports somebody who may do more than they may themselves', async (t) => {
+test.serial('nobody imports somebody who may do more than they may themselves', async (t) => {
   const clerk = await signedIn('clerk', 'clerk');
   const file = linesOf({ email: 'a@clerk.example', role: 'admin' }, { email: 'c@clerk.example', role: 'clerk' });
   const { body } = await send(file, '', clerk.auth);
@@ -261,18 +267,21 @@ test('nobody imports somebody who may do more than they may themselves', async (
   t.deepEqual(counts((await send(file)).body), { created: 1, skipped: 1, failed: 0 });
 });
 
-test('another type, a packed body, or a query that is not known is refused, and nothing is written', async (t) => {
-  const file = linesOf({ email: 'one@type.example' });
-  for (const type of ['application/json', 'text/plain', 'application/x-ndjson-not'])
-    t.is((await send(file, '', { ...admin.auth, 'content-type': type })).status, 415, type);
-  t.is((await send(file, '', { ...admin.auth, 'content-encoding': 'gzip' })).status, 415);
-  for (const query of ['?dry_run=maybe', '?dry-run=true', '?dry_run=true&dry_run=false'])
-    t.is((await send(file, query)).status, 422, query);
-  t.is((await rowsLike('%@type.example')).length, 0);
-  t.deepEqual(counts((await send('')).body), { created: 0, skipped: 0, failed: 0 });
-});
+test.serial(
+  'another type, a packed body, or a query that is not known is refused, and nothing is written',
+  async (t) => {
+    const file = linesOf({ email: 'one@type.example' });
+    for (const type of ['application/json', 'text/plain', 'application/x-ndjson-not'])
+      t.is((await send(file, '', { ...admin.auth, 'content-type': type })).status, 415, type);
+    t.is((await send(file, '', { ...admin.auth, 'content-encoding': 'gzip' })).status, 415);
+    for (const query of ['?dry_run=maybe', '?dry-run=true', '?dry_run=true&dry_run=false'])
+      t.is((await send(file, query)).status, 422, query);
+    t.is((await rowsLike('%@type.example')).length, 0);
+    t.deepEqual(counts((await send('')).body), { created: 0, skipped: 0, failed: 0 });
+  },
+);
 
-test('a million lines are taken, one more is not', async (t) => {
+test.serial('a million lines are taken, one more is not', async (t) => {
   t.is((await send('\n'.repeat(1_000_000))).status, 200);
   const { status, body } = await send(`${'\n'.repeat(1_000_000)}{`);
   t.is(status, 413);
