@@ -24,8 +24,9 @@ const FILL = `
            given || '.' || family || ((n::bigint * 7919) % 1000003) || '@bench.example' AS email,
            CASE WHEN n % 3 > 0 THEN given || '_' || ((n::bigint * 104729) % 1000003) END AS username
     FROM generate_series($2::int + 1, $1::int) n,
-         LATERAL (SELECT (ARRAY['ada','grace','alan','edsger','barbara','donald','frances','john','margaret','niklaus','radia','tony'])
-                         [1 + (hashint4(n) & 1023) % 12] AS given,
+         LATERAL (SELECT (ARRAY['ada','grace','alan','edsger','barbara','donald','frances','john','margaret','niklaus','radia','tony','ken','dennis','leslie','jean',
+                                'karen','shafi','silvio','butler','edgar','fernando','vint','robert','adele','kristen','dana','michael','ole','peter','andrew','juris'])
+                         [1 + (hashint4(n) & 1023) % 32] AS given,
                          (ARRAY['lovelace','hopper','turing','dijkstra','liskov','knuth','allen','backus','hamilton','wirth','perlman','hoare'])
                          [1 + (hashint4(n + 7) & 1023) % 12] AS family) names
   ) generated`;

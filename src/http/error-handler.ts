@@ -51,7 +51,7 @@ const STATUS = {
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
 const STORE_DOWN =
-  /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|P1001|P1008|P1017|P2024|57P0[123]|53300|Command timed out|Connection is closed|max retries per request|Query read timeout|Connection terminated|timeout exceeded when trying to connect|enableOfflineQueue/;
+  /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|P1001|P1008|P1017|P2024|P2028|57P0[123]|53300|Command timed out|Connection is closed|max retries per request|Query read timeout|Connection terminated|timeout exceeded when trying to connect|enableOfflineQueue/;
 
 /** Whether this is a store that does not answer, rather than a bug. */
 export const storeDown = (error: Error): boolean => {

@@ -21,9 +21,6 @@ type Transaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
 /** Undoes a transaction. */
 class WouldBeLast extends Error {}
 
-/** A transaction waits for those of other administrators, in milliseconds. */
-const WAITING = { maxWait: 5_000, timeout: 10_000 };
-
 export type AdministrationStore = ReturnType<typeof createAdministrationStore>;
 
 /** Changes to users that have to leave an administrator behind, who is neither banned nor about to be erased. */
@@ -48,7 +45,7 @@ export const createAdministrationStore = (prisma: PrismaClient) => {
         const done = await act(tx, before);
         if (watched && !(await anyAdministrator(tx))) throw new WouldBeLast();
         return done;
-      }, WAITING);
+      });
     } catch (error) {
       if (error instanceof WouldBeLast) return 'last_admin';
       if (violatedForeignKey(error)) return 'unknown_role';

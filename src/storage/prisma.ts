@@ -4,8 +4,15 @@ import { PrismaClient } from './generated/client.ts';
 
 export type { PrismaClient };
 
+/**
+ * How long a transaction may wait for a connection, and take, in milliseconds. Those that lock the same row wait for each other,
+ * and in an embedded database all do.
+ */
+const WAITING = { maxWait: 5_000, timeout: 10_000 };
+
 /** Prisma over the pool that everything else uses: one set of connections, one set of timeouts. */
-export const openPrisma = (pool: Pool): PrismaClient => new PrismaClient({ adapter: new PrismaPg(pool) });
+export const openPrisma = (pool: Pool): PrismaClient =>
+  new PrismaClient({ adapter: new PrismaPg(pool), transactionOptions: WAITING });
 
 /**
  * Whether PostgreSQL could hold this text at all: it refuses NUL. Prisma sends look-ups of one moment as one query, so that one

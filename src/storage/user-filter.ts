@@ -27,6 +27,8 @@ export type Condition = {
   leads?: UserSortKey | undefined;
   /** Whether every index that gives this order knows it as well. */
   isRange?: boolean;
+  /** Whether the index has the keys of every order, so that sorting takes no look at the table. */
+  covers?: boolean;
 };
 
 /** What the orders go by: code points, and no username comes before any. */
@@ -74,11 +76,16 @@ const completed = (text: string, digit: string): string => text + UUID.slice(tex
 export const beginningsOf = (prefix: string): Condition[] => {
   // ^@ is starts_with: nothing in the prefix means anything but itself.
   const found: Condition[] = [
-    { sql: (param) => `${SORT_KEYS.email} ^@ ${param(prefix)}`, indexed: true, leads: 'email' },
+    { sql: (param) => `${SORT_KEYS.email} ^@ ${param(prefix)}`, indexed: true, leads: 'email', covers: true },
   ];
   // No username has an @.
   if (!prefix.includes('@'))
-    found.push({ sql: (param) => `${SORT_KEYS.username} ^@ ${param(prefix)}`, indexed: true, leads: 'username' });
+    found.push({
+      sql: (param) => `${SORT_KEYS.username} ^@ ${param(prefix)}`,
+      indexed: true,
+      leads: 'username',
+      covers: true,
+    });
   if (beginsUuid(prefix))
     found.push({
       sql: (param) => `id BETWEEN ${param(completed(prefix, '0'))}::uuid AND ${param(completed(prefix, 'f'))}::uuid`,

@@ -34,6 +34,8 @@ export type UserPage = {
 const COUNTED = 10_000;
 /** So few are all looked at and sorted; where there may be more, they are looked for along the order. */
 const SORTED = 5_000;
+/** The same where an index alone tells the order, by the planner's estimate. */
+const SORTED_BY_INDEX = 40_000;
 /** How many users are looked at along the order for one page, and in what steps: most pages are full after the first. */
 const STEPS = [1_000, 3_000, 4_000];
 
@@ -93,19 +95,23 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
     return (await pool.query(text, values)).rows as T[];
   };
 
-  /** How many users each of these holds for, one alternative or another; up to COUNTED + 1. */
-  const countEach = async (asked: Condition[][]): Promise<number[]> => {
-    const [row] = await query<{ counts: number[] }>((param) => {
-      const some = (condition: Condition) =>
-        `(SELECT id FROM users WHERE ${condition.sql(param)} LIMIT ${COUNTED + 1})`;
-      const counts = asked.map((alternatives) =>
-        alternatives.every(({ indexed }) => indexed)
-          ? `(SELECT count(*) FROM (${alternatives.map(some).join(' UNION ')}) u)::int`
-          : String(COUNTED + 1),
-      );
-      return `SELECT ARRAY[${counts.join(', ')}] AS counts`;
+  /** How many users each of these holds for, and one or another of `alternatives`; up to COUNTED + 1. */
+  const countEach = async (conditions: Condition[], alternatives: Condition[]) => {
+    const [row] = await query<{ each: number[]; any: number }>((param) => {
+      const some = (condition: Condition) => `SELECT id FROM users WHERE ${condition.sql(param)} LIMIT ${COUNTED + 1}`;
+      const count = (condition: Condition) =>
+        condition.indexed ? `(SELECT count(*) FROM (${some(condition)}) u)::int` : String(COUNTED + 1);
+      const union = alternatives.map((condition) => `(${some(condition)})`).join(' UNION ');
+      return `WITH counted AS MATERIALIZED (
+          SELECT ARRAY[${conditions.map(count).join(', ')}]::int[] AS each, ARRAY[${alternatives.map(count).join(', ')}]::int[] AS other
+        )
+        SELECT each || other AS each, CASE
+          WHEN cardinality(other) = 0 THEN ${COUNTED + 1}
+          WHEN cardinality(other) = 1 OR ${COUNTED} < ANY (other) THEN LEAST(${COUNTED + 1}, (SELECT max(o) FROM unnest(other) o))
+          ELSE ${union === '' ? '0' : `LEAST(${COUNTED + 1}, (SELECT count(*) FROM (${union}) u)::int)`}
+        END AS any FROM counted`;
     });
-    return row?.counts.map((count) => Math.min(count, COUNTED + 1)) ?? [];
+    return row ?? { each: [], any: 0 };
   };
 
   /** What the planner thinks; what it has no statistics of, it guesses. */
@@ -172,14 +178,12 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
       const whole = (param: Param) => `${allOf(conditions, param)} AND (${anyOf(beginnings, param)})`;
       const everybody: Condition = { sql: () => 'true', indexed: true };
 
+      const { each, any } = await countEach([everybody, ...conditions], beginnings);
       const single = [everybody, ...conditions, ...beginnings];
-      const asked = [...single.map((condition) => [condition]), ...(beginnings.length > 1 ? [beginnings] : [])];
-      const counts = await countEach(asked);
-      const countOf = (condition: Condition): number => counts[single.indexOf(condition)] ?? 0;
-      const begun = beginnings.length > 1 ? [counts.at(-1) ?? 0] : beginnings.map(countOf);
-      const fewest = Math.min(countOf(everybody), ...conditions.map(countOf), ...begun);
+      const countOf = (condition: Condition): number => each[single.indexOf(condition)] ?? 0;
+      const fewest = Math.min(countOf(everybody), ...conditions.map(countOf), any);
 
-      const read = (all: Condition[], reading: Reading): Promise<Part> => {
+      const read = async (all: Condition[], reading: Reading): Promise<Part> => {
         // One index gives the order: the rarest condition's that has one. Times are in each of those indexes.
         const leads = all.filter((condition) => condition.leads === order.by);
         const [rarest] = leads.filter(({ isRange }) => !isRange).sort((a, b) => countOf(a) - countOf(b));
@@ -187,6 +191,8 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
         const others = all.filter((condition) => !leading.includes(condition));
         if (others.length === 0) return alongIndex(all, reading);
         if (Math.min(countOf(everybody), ...all.map(countOf)) <= SORTED) return sorted(all, reading);
+        const covered = all.length === 1 && all[0]?.covers;
+        if (covered && (await estimate((param) => allOf(all, param))) <= SORTED_BY_INDEX) return sorted(all, reading);
         return walked(leading, others, reading);
       };
 

@@ -9,8 +9,11 @@ let serial = 0;
 export const createPeople = (server: TestServer) => {
   const rest = createRest(server.origin);
 
-  const login = async (email: string, password = PASSWORD): Promise<Record<string, string>> =>
-    bearer((await rest.post('/auth/login', { email, password })).body.access_token);
+  const login = async (email: string, password = PASSWORD): Promise<Record<string, string>> => {
+    const { status, body } = await rest.post('/auth/login', { email, password });
+    if (status !== 200) throw new Error(`not signed in: ${JSON.stringify(body)}`);
+    return bearer(body.access_token);
+  };
 
   return {
     rest,
@@ -26,6 +29,7 @@ export const createPeople = (server: TestServer) => {
     /** A new key of who signs in with `auth`. */
     async key(auth: Record<string, string>, scopes: string[]): Promise<Record<string, string>> {
       const made = await rest.post('/users/api-keys', { name: 'a key', scopes }, auth);
+      if (made.status !== 201) throw new Error(`no key: ${JSON.stringify(made.body)}`);
       return { 'X-API-Key': String(made.body.key) };
     },
 

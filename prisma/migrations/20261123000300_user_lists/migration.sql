@@ -4,12 +4,15 @@
 DROP INDEX "users_email_key_prefix_idx";
 DROP INDEX "users_username_key_prefix_idx";
 
+-- These two have the keys of every order, so that who is found by a prefix can be sorted without looking at the table.
 -- CreateIndex
-CREATE INDEX "users_email_order_idx" ON "users"("email_key" COLLATE "C", "id");
+CREATE INDEX "users_email_order_idx" ON "users"("email_key" COLLATE "C", "id") INCLUDE ("username_key", "created_at");
 
 -- Who has no username sorts as if it were empty: before everybody else, in one order without NULLs. The plain column is there
 -- because PostgreSQL answers from an index alone only where it has the columns themselves.
-CREATE INDEX "users_username_order_idx" ON "users"((COALESCE("username_key", '') COLLATE "C"), "id") INCLUDE ("username_key");
+-- CreateIndex
+CREATE INDEX "users_username_order_idx" ON "users"((COALESCE("username_key", '') COLLATE "C"), "id")
+    INCLUDE ("username_key", "email_key", "created_at");
 
 -- CreateIndex
 CREATE INDEX "users_role_created_at_id_idx" ON "users"("role", "created_at", "id");
