@@ -3,6 +3,7 @@ import type Koa from 'koa';
 import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
+import { createAlerts } from './domain/alerts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
@@ -32,7 +33,7 @@ import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
-import { bookkeeping } from './oidc/bookkeeping.ts';
+import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
@@ -62,6 +63,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const passwords = createPasswords(settings.passwordMinLength);
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
+  const alerts = createAlerts(accounts, mail, audit);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, issuer);
 
@@ -85,14 +87,15 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, secrets, mail, audit);
-  const apiKeys = createApiKeys(stores.apiKeys);
-  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
+  const apiKeys = createApiKeys(stores.apiKeys, audit);
+  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, alerts, publicKeys(keys), settings);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, secrets, tokens.end, audit, lifetimeSeconds);
   provider.use(jwtAtTokenEndpoints(tokens));
   const apps = createConnectedApps(provider, stores, secrets, tokens.end, audit);
-  provider.use(bookkeeping(signIns, apps, (error) => log.warn({ err: error }, 'a sign-in was not noted')));
+  const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
+  provider.use(createBookkeeping(signIns, apps, alerts, audit, notNoted));
   const requireUser = createRequireUser(tokens, apiKeys);
 
   const csrf = createCsrf(secrets, issuer);
@@ -108,7 +111,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(),
     authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
-    userRoutes(accounts, signIn, verification, deletion, requireUser),
+    userRoutes(accounts, signIn, alerts, verification, deletion, requireUser),
     exportRoutes(apiKeys, signIns, apps, verification, audit, requireUser),
     appRoutes(apps, requireUser),
     sessionRoutes(signIns, requireUser),

@@ -3,6 +3,7 @@ import { BlockList, isIP } from 'node:net';
 import { crc32 } from 'node:zlib';
 import type { ApiKey, ApiKeys as Store } from '../storage/api-keys.ts';
 import type { User } from '../storage/users.ts';
+import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { sha256 } from './secrets.ts';
 
@@ -69,7 +70,7 @@ const shown = ({ keyHash: _, userId: __, ...key }: ApiKey): ShownKey => key;
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
-export const createApiKeys = (store: Store) => {
+export const createApiKeys = (store: Store, audit: Audit) => {
   const fresh = () => {
     const secret = newApiKey();
     return { secret, columns: { id: randomUUID(), prefix: secret.slice(0, PREFIX_LENGTH), keyHash: sha256(secret) } };
@@ -90,6 +91,9 @@ export const createApiKeys = (store: Store) => {
         MAX_KEYS,
       );
       if (!created) throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
+      const { prefix } = created;
+      const details = { owner: userId, name, prefix, scopes, allowed_networks: allowedNetworks, expires_at: expiresAt };
+      await audit.record({ type: 'api_key.created', target: created.id, details });
       return { ...shown(created), key: secret };
     },
 
@@ -98,6 +102,7 @@ export const createApiKeys = (store: Store) => {
     /** @throws {DomainError} `unknown_api_key` also for somebody else's. */
     async remove(userId: string, id: string): Promise<void> {
       if (!(await store.remove(userId, id))) throw new DomainError('unknown_api_key', 'there is no such key');
+      await audit.record({ type: 'api_key.revoked', target: id, details: { owner: userId } });
     },
 
     /**
@@ -117,6 +122,8 @@ export const createApiKeys = (store: Store) => {
       if (rotated === 'too_many')
         throw new DomainError('too_many_api_keys', 'too many keys are in their overlap already');
       if (!rotated) throw new DomainError('unknown_api_key', 'there is no such key');
+      const details = { owner: userId, successor: rotated.id, prefix: rotated.prefix, overlap_seconds: overlapSeconds };
+      await audit.record({ type: 'api_key.rotated', target: id, details });
       return { ...shown(rotated), key: secret };
     },
 
@@ -137,7 +144,16 @@ export const createApiKeys = (store: Store) => {
       if (user.bannedAt || user.eraseAfter || (key.expiresAt && key.expiresAt.getTime() <= Date.now()))
         return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
-      if (!key.lastUsedAt || Date.now() - key.lastUsedAt.getTime() > TOUCH_MS) await store.touch(key.id);
+      if (!key.lastUsedAt || Date.now() - key.lastUsedAt.getTime() > TOUCH_MS) {
+        const use = await store.touch(key.id);
+        if (use === 'first')
+          await audit.record({
+            type: 'api_key.first_used',
+            actor: user.id,
+            target: key.id,
+            details: { owner: user.id },
+          });
+      }
       return { user, keyId: key.id, scopes: new Set(key.scopes.filter((scope) => permissions.includes(scope))) };
     },
   };

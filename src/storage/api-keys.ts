@@ -74,9 +74,14 @@ export const createApiKeys = (prisma: PrismaClient) => {
       }),
 
     /** Notes a use; a key in constant use is written once a minute. */
-    async touch(id: string): Promise<void> {
+    async touch(id: string): Promise<'first' | 'again'> {
+      // The condition is checked again on the row as it is once it can be locked: of several first uses at once, one is the first.
+      const first = await prisma.$executeRaw`UPDATE api_keys SET last_used_at = now()
+        WHERE id = ${id}::uuid AND last_used_at IS NULL`;
+      if (first > 0) return 'first';
       await prisma.$executeRaw`UPDATE api_keys SET last_used_at = now()
-        WHERE id = ${id}::uuid AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`;
+        WHERE id = ${id}::uuid AND last_used_at < now() - interval '1 minute'`;
+      return 'again';
     },
   };
 };
