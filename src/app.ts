@@ -4,6 +4,7 @@ import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
 import { createAdministration } from './domain/administration.ts';
+import { createAlerts } from './domain/alerts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
@@ -43,7 +44,7 @@ import { createServer } from './http/server.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
-import { bookkeeping } from './oidc/bookkeeping.ts';
+import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
@@ -96,6 +97,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
+  const alerts = createAlerts(accounts, mail, audit);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, issuer);
 
@@ -123,13 +125,14 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
-  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, publicKeys(keys), settings);
+  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, alerts, publicKeys(keys), settings);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
   provider.use(jwtAtTokenEndpoints(tokens));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
-  provider.use(bookkeeping(signIns, apps, (error) => log.warn({ err: error }, 'a sign-in was not noted')));
+  const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
+  provider.use(createBookkeeping(signIns, apps, alerts, audit, notNoted));
   const requireUser = createRequireUser(tokens, apiKeys);
   const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
@@ -161,7 +164,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     docsRoutes(issuer, version, pages),
     ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
     authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
-    userRoutes(accounts, signIn, verification, deletion, requireUser),
+    userRoutes(accounts, signIn, alerts, verification, deletion, requireUser),
     exportRoutes(apiKeys, signIns, apps, verification, audit, requireUser),
     appRoutes(apps, requireUser),
     sessionRoutes(signIns, requireUser),

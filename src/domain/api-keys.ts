@@ -89,12 +89,12 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
       store.touch(key.id).catch(() => {});
       return;
     }
-    if (await store.firstUse(key.id))
+    if ((await store.touch(key.id)) === 'first')
       await audit.record({
         type: 'api_key.first_used',
         actor: key.userId,
-        target: key.userId,
-        details: { key: key.id },
+        target: key.id,
+        details: { owner: key.userId },
       });
   };
 
@@ -113,6 +113,9 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
         MAX_KEYS,
       );
       if (!created) throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
+      const { prefix } = created;
+      const details = { owner: userId, name, prefix, scopes, allowed_networks: allowedNetworks, expires_at: expiresAt };
+      await audit.record({ type: 'api_key.created', target: created.id, details });
       return { ...shown(created), key: secret };
     },
 
@@ -121,6 +124,7 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
     /** @throws {DomainError} `unknown_api_key` also for somebody else's. */
     async remove(userId: string, id: string): Promise<void> {
       if (!(await store.remove(userId, id))) throw new DomainError('unknown_api_key', 'there is no such key');
+      await audit.record({ type: 'api_key.revoked', target: id, details: { owner: userId } });
     },
 
     /**
@@ -140,6 +144,8 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
       if (rotated === 'too_many')
         throw new DomainError('too_many_api_keys', 'too many keys are in their overlap already');
       if (!rotated) throw new DomainError('unknown_api_key', 'there is no such key');
+      const details = { owner: userId, successor: rotated.id, prefix: rotated.prefix, overlap_seconds: overlapSeconds };
+      await audit.record({ type: 'api_key.rotated', target: id, details });
       return { ...shown(rotated), key: secret };
     },
 

@@ -1,31 +1,63 @@
 import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Alerts } from '../domain/alerts.ts';
+import type { Audit } from '../domain/audit.ts';
 import type { ConnectedApps } from './connected-apps.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 import type { SignInList } from './sign-ins.ts';
 
 /**
- * Notes what the engine has just done, for the people it was done for: a browser that signed in or came back, an app that goes on.
+ * Notes what the engine has just done, for the people it was done for: a browser that signed in, came back or signed out, an app that
+ * got tokens, a refresh token that was presented twice.
  *
- * @param failed The note could not be taken. The sign-in itself stands, and is noted when it is used again.
+ * @param failed The note could not be taken. What was done stands all the same.
  */
-export const bookkeeping =
-  (signIns: SignInList, apps: ConnectedApps, failed: (error: Error) => void): Middleware =>
-  async (context, next) => {
-    await next();
-    const ctx = context as unknown as KoaContextWithOIDC;
-    const { route, session, entities } = ctx.oidc ?? {};
-    try {
-      if ((route === 'authorization' || route === 'resume') && session?.accountId)
-        await signIns.noteBrowser(session.accountId, session.uid, {
-          ip: ctx.ip,
-          userAgent: ctx.get('user-agent'),
-        });
-      const grant = route === 'token' && ctx.status === 200 ? entities?.Grant : undefined;
-      if (!grant?.accountId || !grant.clientId) return;
+export const createBookkeeping = (
+  signIns: SignInList,
+  apps: ConnectedApps,
+  alerts: Alerts,
+  audit: Audit,
+  failed: (error: Error) => void,
+): Middleware => {
+  const atAuthorization = async (ctx: KoaContextWithOIDC) => {
+    const { session } = ctx.oidc;
+    if (!session?.accountId) return;
+    await signIns.noteBrowser(session.accountId, session.uid, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+  };
+
+  const atToken = async (ctx: KoaContextWithOIDC) => {
+    const { Grant: grant, RefreshToken: refreshToken } = ctx.oidc.entities;
+    if (!grant?.accountId || !grant.clientId) return;
+    if (ctx.status === 200) {
       if (grant.clientId === FIRST_PARTY_CLIENT_ID) await signIns.used(grant.jti);
       else await apps.used(grant.accountId, grant.clientId);
+      // The engine takes up a refresh token's successor in its place: a spent one here is one that was refused.
+    } else if (refreshToken?.consumed)
+      await alerts.tokenReused(grant.accountId, grant.clientId, ctx.oidc.client?.clientName ?? grant.clientId);
+  };
+
+  const atSignOut = async (ctx: KoaContextWithOIDC) => {
+    const { session, params } = ctx.oidc;
+    const { accountId } = session ?? {};
+    // Without it the person has chosen to stay.
+    if (!accountId || !params?.logout || ctx.status !== 303) return;
+    await audit.record({ type: 'logout', actor: accountId, target: accountId, client: ctx.oidc.client?.clientId });
+  };
+
+  const notes: Record<string, (ctx: KoaContextWithOIDC) => Promise<void>> = {
+    authorization: atAuthorization,
+    resume: atAuthorization,
+    token: atToken,
+    end_session_confirm: atSignOut,
+  };
+
+  return async (context, next) => {
+    await next();
+    const ctx = context as unknown as KoaContextWithOIDC;
+    try {
+      await notes[ctx.oidc?.route ?? '']?.(ctx);
     } catch (error) {
       failed(error instanceof Error ? error : new Error(String(error)));
     }
   };
+};

@@ -3,6 +3,7 @@ import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify
 import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { Accounts, User } from '../domain/accounts.ts';
+import type { Alerts } from '../domain/alerts.ts';
 import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
@@ -41,6 +42,7 @@ export const createFirstPartyTokens = (
   { artifacts, roles }: Stores,
   secrets: Secrets,
   accounts: Accounts,
+  alerts: Alerts,
   jwks: JSONWebKeySet,
   settings: JwtSettings,
 ) => {
@@ -180,6 +182,11 @@ export const createFirstPartyTokens = (
       const { accountId, grantId, rotations = 0, iiat } = token;
       if (token.consumed) {
         await end(grantId);
+        await alerts.tokenReused(
+          accountId,
+          FIRST_PARTY_CLIENT_ID,
+          (await client()).clientName ?? FIRST_PARTY_CLIENT_ID,
+        );
         throw refused;
       }
       const grant = await liveGrant(grantId, accountId, FIRST_PARTY_CLIENT_ID);

@@ -80,19 +80,15 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
         return tx.apiKey.create({ data: { ...successor, userId, name, scopes, allowedNetworks, expiresAt } });
       }),
 
-    /** Notes the first use. False when another has been noted before. */
-    async firstUse(id: string): Promise<boolean> {
-      const { count } = await prisma.apiKey.updateMany({
-        where: { id, lastUsedAt: null },
-        data: { lastUsedAt: new Date() },
-      });
-      return count > 0;
-    },
-
     /** Notes a use; a key in constant use is written once a minute. */
-    async touch(id: string): Promise<void> {
+    async touch(id: string): Promise<'first' | 'again'> {
+      // The condition is checked again on the row as it is once it can be locked: of several first uses at once, one is the first.
+      const first = await prisma.$executeRaw`UPDATE api_keys SET last_used_at = now()
+        WHERE id = ${id}::uuid AND last_used_at IS NULL`;
+      if (first > 0) return 'first';
       await prisma.$executeRaw`UPDATE api_keys SET last_used_at = now()
-        WHERE id = ${id}::uuid AND (last_used_at IS NULL OR last_used_at < now() - interval '1 minute')`;
+        WHERE id = ${id}::uuid AND last_used_at < now() - interval '1 minute'`;
+      return 'again';
     },
   };
 };

@@ -111,10 +111,10 @@ test('a key’s last use is noted, its first one audited once', async (t) => {
   const { user, rest, auth, newKey } = await person();
   const { id, key } = await newKey();
   for (const at of [server, other, server]) await use(at, key);
-  const events = await server.audit.list({ type: 'api_key.first_used', target: user.id }, undefined, 10);
+  const events = await server.audit.list({ type: 'api_key.first_used', target: id }, undefined, 10);
   t.deepEqual(
     events.map(({ details, actor }) => ({ details, actor })),
-    [{ details: { key: id }, actor: user.id }],
+    [{ details: { owner: user.id }, actor: user.id }],
   );
   const listed = (await rest.get('/users/api-keys', auth)).body as unknown as { id: string; last_used_at: string }[];
   t.truthy(listed.find((one) => one.id === id)?.last_used_at);

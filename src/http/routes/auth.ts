@@ -54,7 +54,10 @@ export const authRoutes = (
     .post('/logout', requireUser, async (ctx) => {
       // The bearer says which grant ends. The refresh token, which is of the same grant, is taken for callers' sake.
       jsonOf(ctx, body.Logout);
-      if (ctx.state.grantId) await tokens.end(ctx.state.grantId);
+      if (ctx.state.grantId) {
+        await tokens.end(ctx.state.grantId);
+        await audit.record({ type: 'logout', target: ctx.state.user.id });
+      }
       ctx.status = 204;
     })
     .post('/forgot-password', async (ctx) => {

@@ -1,5 +1,6 @@
 import { Router } from '@koa/router';
 import type { Accounts } from '../../domain/accounts.ts';
+import type { Alerts } from '../../domain/alerts.ts';
 import type { Deletion } from '../../domain/deletion.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
@@ -12,6 +13,7 @@ import { jsonBody, jsonOf } from '../validate.ts';
 export const userRoutes = (
   accounts: Accounts,
   signIn: SignIn,
+  alerts: Alerts,
   verification: Verification,
   deletion: Deletion,
   requireUser: RequireUser,
@@ -45,5 +47,6 @@ export const userRoutes = (
       const { current_password, new_password } = jsonOf(ctx, NewPassword);
       const user = await signIn.confirm(ctx.state.user, current_password, { ip: ctx.ip });
       await accounts.changePassword(user, new_password);
+      await alerts.passwordChanged(user);
       ctx.status = 204;
     });
