@@ -143,12 +143,12 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
     return partOf(rows, limit);
   };
 
-  const walked = async (leading: Condition[], others: Condition[], reading: Reading): Promise<Part> => {
+  const walked = async (leading: Condition[], others: Condition[], reading: Reading, steps = STEPS): Promise<Part> => {
     const { order, limit } = reading;
     const { key, isAfter, orderBy } = inOrder(order);
     const rows: Row[] = [];
     let { after } = reading;
-    for (const step of STEPS) {
+    for (const step of steps) {
       const seen = await query<Row & { fits: boolean; place: number }>(
         (param) => `WITH seen AS MATERIALIZED (
             SELECT ${key} AS key, id, (${allOf(others, param)}) AS fits FROM users
@@ -191,9 +191,11 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
         const others = all.filter((condition) => !leading.includes(condition));
         if (others.length === 0) return alongIndex(all, reading);
         if (Math.min(countOf(everybody), ...all.map(countOf)) <= SORTED) return sorted(all, reading);
-        const covered = all.length === 1 && all[0]?.covers;
-        if (covered && (await estimate((param) => allOf(all, param))) <= SORTED_BY_INDEX) return sorted(all, reading);
-        return walked(leading, others, reading);
+        const covered = all.length === 1 && all[0]?.covers && (await estimate((param) => allOf(all, param)));
+        if (!covered || covered > SORTED_BY_INDEX) return walked(leading, others, reading);
+        // Most often they are all over the order, and a short walk meets enough of them.
+        const met = await walked(leading, others, reading, STEPS.slice(0, 2));
+        return met.next && met.places.length < limit ? sorted(all, reading) : met;
       };
 
       const count = async (): Promise<Pick<UserPage, 'total' | 'isEstimate'>> => {

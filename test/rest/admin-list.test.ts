@@ -270,9 +270,9 @@ test('total is the whole list’s, exact while it is small', async (t) => {
   await insert([1, 2, 3, 4].map((n) => ({ email: `total-${n}@t.example`, role: n > 2 ? 'admin' : 'user' })));
   t.like((await list({ q: 'total-', limit: 1 })).body, { total: 4, total_is_estimate: false });
   t.like((await list({ q: 'total-', role: 'admin', limit: 1 })).body, { total: 2, total_is_estimate: false });
-  const { body, items } = await list({ limit: 200 });
+  const { body } = await list({ limit: 1 });
   t.is(body.total_is_estimate, false);
-  t.true(Number(body.total) >= items.length);
+  t.true(Number(body.total) >= 4);
   t.like((await list({ q: 'nobody@' })).body, { items: [], next_cursor: null, total: 0, total_is_estimate: false });
 });
 
