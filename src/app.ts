@@ -96,10 +96,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     foreignHashes,
   );
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
-  const passwordReset = createPasswordReset(stores, passwords, mail, audit, issuer);
+  const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer);
   const alerts = createAlerts(accounts, mail, audit);
   const deletion = createDeletion(stores, mail, audit);
-  const verification = createVerification(stores, mail, audit, issuer);
+  const verification = createVerification(stores, mail, audit, throttles.mayMail, issuer);
 
   const pages = createPages({ issuer, cache: production });
   const labelOf = async (accountId: string) => {
@@ -163,13 +163,13 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(issuer, version, pages),
     ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
-    authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, requireUser),
+    authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, throttles, requireUser),
     userRoutes(accounts, signIn, alerts, verification, deletion, requireUser),
     exportRoutes(apiKeys, signIns, apps, verification, audit, requireUser),
     appRoutes(apps, requireUser),
     sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
-    mailLinkRoutes(passwordReset, verification, settings.passwordMinLength, pages, csrf),
+    mailLinkRoutes(passwordReset, verification, throttles, settings.passwordMinLength, pages, csrf),
     adminImportRoutes(userImport, requireUser),
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),

@@ -17,6 +17,7 @@ export const createVerification = (
   { users, oneTimeTokens }: { users: Users; oneTimeTokens: OneTimeTokens },
   mail: Mail,
   audit: Audit,
+  mayMail: (email: string) => Promise<boolean>,
   issuer: string,
 ) => {
   const issue = async (user: User | undefined): Promise<string> => {
@@ -42,8 +43,8 @@ export const createVerification = (
 
     /** As `mailLink`, for whoever has this address and has not proved it. Anybody else costs the same, and gets nothing. */
     async resend(email: string): Promise<void> {
-      const user = await users.findByLogin(keyOf(email));
-      if (user && !isBanned(user) && !user.emailVerified && email.includes('@')) return mailLink(user);
+      const [user, allowed] = await Promise.all([users.findByLogin(keyOf(email)), mayMail(keyOf(email))]);
+      if (allowed && user && !isBanned(user) && !user.emailVerified && email.includes('@')) return mailLink(user);
       await issue(undefined);
       await mail.decoy();
     },

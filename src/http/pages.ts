@@ -111,6 +111,7 @@ const sameWords: ReadonlyMap<string, ErrorWords> = new Map([
   ['request_not_supported', 'invalid_request'],
   ['request_uri_not_supported', 'invalid_request'],
   ['rate_limited', 'too_many_requests'],
+  ['too_many_attempts', 'too_many_requests'],
 ]);
 
 /** Characters that are not seen or that reorder their neighbours: they let a name pass for another one. */

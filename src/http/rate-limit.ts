@@ -1,5 +1,6 @@
-import type { Context } from 'koa';
-import type { Budget } from '../domain/throttles.ts';
+import type { Context, Middleware } from 'koa';
+import { DomainError } from '../domain/errors.ts';
+import type { Budget, Throttles } from '../domain/throttles.ts';
 
 /**
  * Tells the caller what is left of their budget.
@@ -12,4 +13,31 @@ export const tellBudget =
     ctx.set('RateLimit-Limit', String(limit));
     ctx.set('RateLimit-Remaining', String(remaining));
     ctx.set('RateLimit-Reset', String(resetSeconds));
+  };
+
+/** Bounds how many mails one network asks for. */
+export const limitMails =
+  ({ mail }: Throttles): Middleware =>
+  async (ctx, next) => {
+    await mail.spend(ctx.ip, undefined, tellBudget(ctx));
+    await next();
+  };
+
+/** A link of a mail turned out to be none: what `limitLinks` counts where a page says so. */
+export const linkFailed = (ctx: Context): void => {
+  ctx.state.linkFailed = true;
+};
+
+/** Slows down whoever tries out what links in mails hold. */
+export const limitLinks =
+  ({ links }: Throttles): Middleware =>
+  async (ctx, next) => {
+    await links.check(ctx.ip);
+    try {
+      await next();
+      if (ctx.state.linkFailed) await links.failed(ctx.ip);
+    } catch (error) {
+      if (error instanceof DomainError && error.code === 'invalid_one_time_token') await links.failed(ctx.ip);
+      throw error;
+    }
   };

@@ -71,7 +71,14 @@ withRedis(
       roles: stores.roles,
       artifacts,
       accounts,
-      passwordReset: createPasswordReset({ ...stores, artifacts }, passwords, mail, audit, 'http://localhost'),
+      passwordReset: createPasswordReset(
+        { ...stores, artifacts },
+        passwords,
+        mail,
+        audit,
+        async () => true,
+        'http://localhost',
+      ),
       mail,
       audit,
     });

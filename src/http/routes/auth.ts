@@ -1,15 +1,17 @@
 import { Router } from '@koa/router';
-import type { Accounts } from '../../domain/accounts.ts';
+import { type Accounts, keyOf } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { PasswordReset } from '../../domain/password-reset.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
+import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
 import * as body from '../operations/auth.ts';
+import { limitLinks, limitMails, tellBudget } from '../rate-limit.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf } from '../validate.ts';
 
@@ -22,12 +24,15 @@ export const authRoutes = (
   passwordReset: PasswordReset,
   verification: Verification,
   audit: Audit,
+  throttles: Throttles,
   requireUser: RequireUser,
 ) =>
   new Router<SignedIn>({ prefix: '/auth' })
     .use(jsonBody)
     .post('/register', async (ctx) => {
-      const user = await accounts.create(jsonOf(ctx, body.Registration));
+      const registration = jsonOf(ctx, body.Registration);
+      await throttles.register.spend(ctx.ip, keyOf(registration.email), tellBudget(ctx));
+      const user = await accounts.create(registration);
       await audit.record({ type: 'user.registered', actor: user.id, target: user.id });
       await verification.mailLink(user);
       ctx.status = 201;
@@ -60,21 +65,21 @@ export const authRoutes = (
       }
       ctx.status = 204;
     })
-    .post('/forgot-password', async (ctx) => {
+    .post('/forgot-password', limitMails(throttles), async (ctx) => {
       await passwordReset.request(jsonOf(ctx, body.Address).email);
       ctx.status = 202;
       ctx.body = body.ACCEPTED;
     })
-    .post('/reset-password', async (ctx) => {
+    .post('/reset-password', limitLinks(throttles), async (ctx) => {
       const { token, new_password } = jsonOf(ctx, body.Reset);
       await passwordReset.reset(token, new_password);
       ctx.status = 204;
     })
-    .post('/verify-email', async (ctx) => {
+    .post('/verify-email', limitLinks(throttles), async (ctx) => {
       await verification.redeem(jsonOf(ctx, body.Verification).token);
       ctx.status = 204;
     })
-    .post('/resend-verification', async (ctx) => {
+    .post('/resend-verification', limitMails(throttles), async (ctx) => {
       await verification.resend(jsonOf(ctx, body.Address).email);
       ctx.status = 202;
       ctx.body = body.ACCEPTED;

@@ -3,9 +3,11 @@ import type { Context } from 'koa';
 import { z } from 'zod';
 import { DomainError } from '../../domain/errors.ts';
 import type { PasswordReset } from '../../domain/password-reset.ts';
+import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
 import type { LinkKind, NewPasswordError, Pages, ViewData } from '../pages.ts';
+import { limitLinks, limitMails, linkFailed } from '../rate-limit.ts';
 import { tellNoReferrer } from '../security-headers.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
@@ -29,6 +31,7 @@ const faultOf = ({ code }: DomainError): NewPasswordError =>
 export const mailLinkRoutes = (
   passwordReset: PasswordReset,
   verification: Verification,
+  throttles: Throttles,
   passwordMinLength: number,
   pages: Pages,
   csrf: Csrf,
@@ -49,6 +52,7 @@ export const mailLinkRoutes = (
   };
 
   const expired = (ctx: Context, kind: LinkKind) => {
+    linkFailed(ctx);
     ctx.status = 400;
     pages.render(ctx, 'link-expired', { kind });
   };
@@ -65,7 +69,7 @@ export const mailLinkRoutes = (
       });
     return new Router()
       .get(path, (ctx) => page(ctx, interactionOf(ctx.query)))
-      .post(path, formBody, async (ctx) => {
+      .post(path, limitMails(throttles), formBody, async (ctx) => {
         const email = bodyOf(ctx, Ask)?.email.trim() ?? '';
         const interaction = interactionOf(ctx.request.body);
         const shown = email.slice(0, EMAIL_LENGTH);
@@ -119,6 +123,7 @@ export const mailLinkRoutes = (
   };
 
   return new Router()
+    .use(['/verify-email', '/confirm-email', '/reset-password'], limitLinks(throttles))
     .use(asking('reset', '/forgot-password', passwordReset.request).routes())
     .use(asking('verification', '/resend-verification', verification.resend).routes())
     .use(proving('verify', '/verify-email').routes())
