@@ -59,7 +59,7 @@ test('signing in within the grace restores the account, its keys included', asyn
   t.is((await rest.get('/users/me', { 'X-API-Key': String(key.body.key) })).status, 200);
   t.is((await rest.get('/users/me', auth)).status, 401, 'what was ended stays ended');
   t.is((await newest(email))?.template, 'deletion_cancelled');
-  t.deepEqual((await events(id)).slice(0, 2), ['login.succeeded', 'user.restored']);
+  t.deepEqual((await events(id)).slice(0, 3), ['api_key.first_used', 'login.succeeded', 'user.restored']);
   t.is(await server.deletion.eraseDue(), 0);
 });
 
