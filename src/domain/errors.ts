@@ -27,7 +27,8 @@ export type ErrorCode =
   | 'client_without_secret'
   | 'password_too_common'
   | 'unknown_session'
-  | 'unknown_app';
+  | 'unknown_app'
+  | 'too_busy';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

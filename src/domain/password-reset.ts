@@ -81,7 +81,7 @@ export const createPasswordReset = (
       const tokenHash = sha256(token);
       const holder = (await oneTimeTokens.find(tokenHash, ['reset_password']))?.user;
       if (!holder) throw invalidOneTimeToken();
-      const passwordHash = await passwords.hash(password);
+      const passwordHash = await passwords.hash(password, holder);
       // Before as well as after: with a store down the token is still good, and who signs in meanwhile is signed out again.
       await artifacts.destroyByAccount(holder.id);
       const user = await oneTimeTokens.redeemReset(tokenHash, passwordHash);

@@ -1,7 +1,9 @@
+import { availableParallelism } from 'node:os';
 import argon2 from 'argon2';
 import { isCommon } from './common-passwords.ts';
 import { DomainError } from './errors.ts';
 import type { ForeignHashes } from './password-hashes/foreign.ts';
+import { createTurns } from './turns.ts';
 
 // OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, 2 passes, 1 lane.
 const COST = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
@@ -24,6 +26,12 @@ export type PasswordPolicy = {
 /** Whose password it is to be: what is known of them is the first that others try. */
 export type PasswordOwner = { email?: string | undefined; username?: string | null | undefined };
 
+/** libuv has four threads for what takes long; more hashes at once than cores only wait for each other. */
+const AT_ONCE = Math.min(4, availableParallelism());
+/** About two seconds' worth on one core: longer nobody waits for a sign-in. */
+const WAITING = 100;
+const RETRY_AFTER_SECONDS = 2;
+
 const OWN_NAMES = ['user auth', 'user-auth', 'user_auth', 'userauth'];
 
 export type Passwords = ReturnType<typeof createPasswords>;
@@ -36,8 +44,9 @@ export const createPasswords = (
   // Verified against when there is no account, so that a missing account takes as long as a wrong password. A hash from
   // elsewhere has a cost of its own: until its owner first signs in here, how long the answer takes tells it from none.
   const decoy = argon2.hash('a password nobody has', COST);
+  const inTurn = createTurns(AT_ONCE, WAITING, RETRY_AFTER_SECONDS);
 
-  const rehash = (password: string): Promise<string> => argon2.hash(normalise(password), COST);
+  const rehash = (password: string): Promise<string> => inTurn(() => argon2.hash(normalise(password), COST));
 
   /** A hash from elsewhere is of the password as it was typed there; here it may be typed in another Unicode form. */
   const verifyForeign = async (hash: string, password: string): Promise<boolean> => {
@@ -67,7 +76,7 @@ export const createPasswords = (
   return {
     /**
      * @returns a PHC string.
-     * @throws {DomainError} `password_too_short`, `password_too_long`, `password_too_common`.
+     * @throws {DomainError} `password_too_short`, `password_too_long`, `password_too_common`, `too_busy`.
      */
     async hash(password: string, owner: PasswordOwner = {}): Promise<string> {
       const normal = normalise(password);
@@ -83,12 +92,13 @@ export const createPasswords = (
     /** As `hash`, for a password that somebody has already: the rules are for choosing one. */
     rehash,
 
-    /** Whether `password` belongs to `hash`; false, in the same time, when there is no hash. */
+    /** Whether `password` belongs to `hash`; false, in the same time, when there is no hash. @throws {DomainError} `too_busy`. */
     async verify(hash: string | null | undefined, password: string): Promise<boolean> {
       // A longer one cannot have been set; it is not worth hashing, and refusing it early tells nobody anything.
       if (password.length > MAX_LENGTH * 4) return false;
-      if (hash != null && foreign.isForeign(hash)) return verifyForeign(hash, password);
-      const matches = await argon2.verify(hash ?? (await decoy), normalise(password));
+      if (hash != null && foreign.isForeign(hash)) return inTurn(() => verifyForeign(hash, password));
+      const known = hash ?? (await decoy);
+      const matches = await inTurn(() => argon2.verify(known, normalise(password)));
       return matches && hash != null;
     },
 

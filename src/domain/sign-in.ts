@@ -81,7 +81,14 @@ export const createSignIn = (
     if (!ofNetwork.allowed) throw tooMany(ofNetwork.resetSeconds);
     if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
 
-    const user = await accounts.authenticate(login, password);
+    let user: User | undefined;
+    try {
+      user = await accounts.authenticate(login, password);
+    } catch (error) {
+      // Nobody's failure: the password was not looked at.
+      await Promise.all([byNetwork.refund(network), byAccount.refund(account)]);
+      throw error;
+    }
     if (!user) await refused(login, account, client);
     else
       await Promise.all([...[byAccount, waits, locks].map((limit) => limit.clear(account)), byNetwork.refund(network)]);

@@ -47,6 +47,7 @@ const STATUS = {
   password_too_common: 422,
   unknown_session: 404,
   unknown_app: 404,
+  too_busy: 503,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
@@ -138,7 +139,9 @@ export const errorHandler = (pages: Pages, log: Logger): Middleware => {
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
       const answered = told(error);
-      if (answered.status >= 500) log.error({ request_id: ctx.state.requestId, err: error }, 'request failed');
+      // A flood of refusals is not a flood of errors.
+      if (answered.status >= 500 && !(error instanceof DomainError))
+        log.error({ request_id: ctx.state.requestId, err: error }, 'request failed');
       answer(ctx, answered);
       return;
     }

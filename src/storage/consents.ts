@@ -35,9 +35,4 @@ export const createConsents = (prisma: PrismaClient) => ({
   async remove(userId: string, clientId: string): Promise<void> {
     await prisma.consent.deleteMany({ where: { userId, clientId } });
   },
-
-  /** For a client that is no more: another one of its name must not inherit what people allowed it. */
-  async removeOfClient(clientId: string): Promise<void> {
-    await prisma.consent.deleteMany({ where: { clientId } });
-  },
 });

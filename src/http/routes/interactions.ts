@@ -157,8 +157,9 @@ export const interactionRoutes = (
         return refuse('too_many_attempts');
       }
       // The form is the place to try again from, as long as it can be shown.
-      if (!(error instanceof Error && storeDown(error))) throw error;
-      ctx.set('Retry-After', '5');
+      const busy = error instanceof DomainError && error.code === 'too_busy';
+      if (!busy && !(error instanceof Error && storeDown(error))) throw error;
+      ctx.set('Retry-After', String((busy && error.retryAfterSeconds) || 5));
       return refuse('temporarily_unavailable');
     }
     if (!user) return refuse('invalid_credentials');

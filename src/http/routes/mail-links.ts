@@ -25,7 +25,7 @@ const isOver = (error: unknown): boolean =>
 
 /** The password's faults that the locales have words for. */
 const faultOf = ({ code }: DomainError): NewPasswordError =>
-  code === 'password_too_short' || code === 'password_too_long' ? code : 'other';
+  code === 'password_too_short' || code === 'password_too_long' || code === 'password_too_common' ? code : 'other';
 
 /** What links in mails lead to. Following one changes nothing, since mail scanners do; sending its form does. */
 export const mailLinkRoutes = (
