@@ -18,6 +18,7 @@ import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
+import { dispatch } from './http/dispatch.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createPages } from './http/pages.ts';
@@ -158,7 +159,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     errorHandler(pages, log),
     context,
   );
-  for (const router of [
+  const routers = [
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(issuer, version, pages),
@@ -176,8 +177,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
     interactionRoutes(createInteractions(provider, stores, audit), accounts, signIn, pages, csrf),
-  ])
-    app.use(router.routes());
+  ];
+  app.use(dispatch(routers));
   app.use(mount(provider));
 
   return { app, accounts, deletion, audit, mail, clients };

@@ -4,13 +4,14 @@ import {
   createDecipheriv,
   createHash,
   createHmac,
+  hash,
   hkdfSync,
   randomBytes,
   timingSafeEqual,
 } from 'node:crypto';
 
 /** SHA-256 as base64url. For values with at least 128 random bits; anything a person chose needs `keyedHash` or argon2. */
-export const sha256 = (value: string): string => createHash('sha256').update(value).digest('base64url');
+export const sha256 = (value: string): string => hash('sha256', value, 'base64url');
 
 /** A fresh random value of `bytes` bytes, as base64url. */
 export const randomSecret = (bytes = 32): string => randomBytes(bytes).toString('base64url');

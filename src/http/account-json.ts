@@ -5,16 +5,25 @@ import { isBanned, statusOf } from '../domain/user-status.ts';
 import type { ConnectedApp } from '../oidc/connected-apps.ts';
 import type { LiveSignIn } from '../oidc/sign-ins.ts';
 
+// A row is never changed in place, and the one that an API key keeps is told over and over.
+const profiles = new WeakMap<User, Record<string, unknown>>();
+const profileOf = (user: User): Record<string, unknown> => {
+  const known = profiles.get(user);
+  if (known) return known;
+  const { sub: _, preferred_username: __, updated_at: ___, ...claims } = claimsOf(user);
+  profiles.set(user, claims);
+  return claims;
+};
+
 /** A user as the REST API gives them: the predecessor's fields, then OIDC's standard claims. */
 export const accountJson = (user: User) => {
-  const { sub: _, preferred_username: __, updated_at: ___, ...claims } = claimsOf(user);
   return {
     id: user.id,
     email: user.email,
     username: user.username,
     role: user.role,
     is_active: statusOf(user) === 'active',
-    ...claims,
+    ...profileOf(user),
     ...(user.pendingEmail !== null &&
       user.pendingEmailUntil &&
       user.pendingEmailUntil.getTime() > Date.now() && { pending_email: user.pendingEmail }),

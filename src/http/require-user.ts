@@ -1,4 +1,4 @@
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 import type { User } from '../domain/accounts.ts';
 import type { ApiKeys } from '../domain/api-keys.ts';
 import type { FirstPartyTokens } from '../oidc/first-party-tokens.ts';
@@ -37,28 +37,32 @@ export class InsufficientScope extends Error {
   }
 }
 
+// RFC 6750 §2.1
+const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+
 export type RequireUser = ReturnType<typeof createRequireUser>;
 
 /** Lets in who bears a first-party JWT, an OAuth access token, or an API key in `X-API-Key`. */
-export const createRequireUser =
-  (tokens: FirstPartyTokens, apiKeys: ApiKeys): Middleware<SignedIn> =>
-  async (ctx, next) => {
-    const key = ctx.get('x-api-key');
-    const [, bearer = ''] = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i.exec(ctx.get('authorization')) ?? [];
+export const createRequireUser = (tokens: FirstPartyTokens, apiKeys: ApiKeys): Middleware<SignedIn> => {
+  const holderOf = async (key: string, authorization: string, ctx: Context) => {
+    if (key === '') {
+      const [, bearer] = BEARER.exec(authorization) ?? [];
+      return bearer === undefined ? undefined : tokens.authenticate(bearer);
+    }
     // Two at once would leave it open which of them was meant.
-    const holder =
-      key !== '' && ctx.get('authorization') !== ''
-        ? undefined
-        : key !== ''
-          ? await apiKeys.authenticate(key, ctx.ip, tellBudget(ctx))
-          : bearer !== ''
-            ? await tokens.authenticate(bearer)
-            : undefined;
-    if (!holder) throw new Unauthorized(key !== '' || ctx.get('authorization') !== '');
+    return authorization === '' ? apiKeys.authenticate(key, ctx.ip, tellBudget(ctx)) : undefined;
+  };
+
+  return async (ctx, next) => {
+    const key = ctx.get('x-api-key');
+    const authorization = ctx.get('authorization');
+    const holder = await holderOf(key, authorization, ctx);
+    if (!holder) throw new Unauthorized(key !== '' || authorization !== '');
     Object.assign(ctx.state, holder);
     ctx.set('Cache-Control', 'no-store');
     await next();
   };
+};
 
 /** Only with this scope. */
 export const requireScope =

@@ -1,3 +1,5 @@
+import { IncomingMessage, ServerResponse } from 'node:http';
+import { Socket } from 'node:net';
 import type { Context, Middleware } from 'koa';
 import helmet from 'koa-helmet';
 
@@ -15,6 +17,18 @@ const policy = (formTargets: readonly string[]): string =>
     "frame-ancestors 'none'",
   ].join('; ');
 
+/** What is never a page: the REST API. */
+const DATA = /^\/(auth|users|admin)\//;
+/** OWASP REST Security Cheat Sheet, "Security Headers". */
+const FOR_DATA: ReadonlySet<string> = new Set([
+  'content-security-policy',
+  'cross-origin-resource-policy',
+  'referrer-policy',
+  'strict-transport-security',
+  'x-content-type-options',
+  'x-frame-options',
+]);
+
 /** Headers every answer bears: no framing, no sniffing, no referrer to other origins, and a policy that runs nothing. */
 export const securityHeaders = (issuer: string): Middleware => {
   const fixed = helmet({
@@ -29,10 +43,20 @@ export const securityHeaders = (issuer: string): Middleware => {
     crossOriginResourcePolicy: { policy: 'cross-origin' },
     hsts: issuer.startsWith('https:') ? { maxAge: 31_536_000, includeSubDomains: false } : false,
   }) as unknown as Middleware;
-  return async (ctx, next) => {
-    ctx.set('Content-Security-Policy', policy([]));
-    await fixed(ctx, next);
+  // The same for every answer, so they are made once. A page has all of them, data only those that mean something without a page.
+  const response = new ServerResponse(new IncomingMessage(new Socket()));
+  let all: [name: string, value: string][] = [];
+  let forData: typeof all = [];
+  const ready = fixed({ req: response.req, res: response } as Context, async () => {}).then(() => {
+    all = Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);
+    all.push(['content-security-policy', policy([])]);
+    forData = all.filter(([name]) => FOR_DATA.has(name));
+  });
+  const serve: Middleware = (ctx, next) => {
+    for (const [name, value] of DATA.test(ctx.path) ? forData : all) ctx.res.setHeader(name, value);
+    return next();
   };
+  return (ctx, next) => (all.length > 0 ? serve(ctx, next) : ready.then(() => serve(ctx, next)));
 };
 
 /** For a page whose address holds a secret: it is told to nobody. Its forms then come with `Origin: null`, see csrf.ts. */

@@ -1,5 +1,5 @@
 // The http room: request in, response out. It calls oidc, federation and domain, and never a store.
-import Koa, { type Middleware } from 'koa';
+import Koa, { type Context, type Middleware } from 'koa';
 import type { Logger } from 'pino';
 import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
@@ -22,16 +22,20 @@ const GET_INSTEAD = new Set(['/oauth/authorize', '/oauth/logout']);
  */
 const getInstead =
   (parseForm: Middleware): Middleware =>
-  async (ctx, next) => {
+  (ctx, next) => {
     if (ctx.method !== 'POST' || !GET_INSTEAD.has(ctx.path)) return next();
-    await parseForm(ctx, async () => {});
-    const body = Object.entries(Object(ctx.request.body));
-    const query = new URLSearchParams();
-    for (const [name, value] of body)
-      for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
-    ctx.status = 303;
-    ctx.redirect(`${ctx.path}?${query}`);
+    return redirect(ctx, parseForm);
   };
+
+const redirect = async (ctx: Context, parseForm: Middleware): Promise<void> => {
+  await parseForm(ctx, async () => {});
+  const body = Object.entries(Object(ctx.request.body));
+  const query = new URLSearchParams();
+  for (const [name, value] of body)
+    for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
+  ctx.status = 303;
+  ctx.redirect(`${ctx.path}?${query}`);
+};
 
 /** A Koa application with everything that goes before the routes. */
 export const createServer = (

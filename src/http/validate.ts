@@ -43,7 +43,11 @@ const parseJson = koaBody({
 });
 
 /** Parses a JSON body, at most 100 KiB: another content type is 415, more is 413, what is not JSON is 400. */
-export const jsonBody: Middleware = async (ctx, next) => {
+const MAY_HAVE_BODY: ReadonlySet<string> = new Set(METHODS);
+
+export const jsonBody: Middleware = (ctx, next) => (MAY_HAVE_BODY.has(ctx.method) ? parsedBody(ctx, next) : next());
+
+const parsedBody: Middleware = async (ctx, next) => {
   const hasBody = ctx.request.length !== undefined ? ctx.request.length > 0 : ctx.get('transfer-encoding') !== '';
   if (hasBody && !ctx.is('application/json')) ctx.throw(415, 'the body must be application/json');
   let parsed = false;

@@ -22,32 +22,54 @@ const TTL_SECONDS = 86_400;
 const CHANGING_SECONDS = 30;
 const CHANGING = 'changing';
 
-/** In Redis: every process sees a change at once. */
+/** How long a process goes by a stamp it has read: so long may a change by another one stay unseen. */
+const REMEMBERED_MS = 500;
+/** Users whose stamps a process remembers at once. */
+const REMEMBERED = 10_000;
+
+/** In Redis: this process sees its own changes at once, and those of others within half a second. */
 export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
   const keyOf = (userId: string) => `${prefix}stamp:${userId}`;
-  return {
-    async read(userId) {
-      const key = keyOf(userId);
-      let stamp: string | null;
-      try {
+  const remembered = new Map<string, { stamp: string | undefined; until: number }>();
+
+  const ask = async (key: string): Promise<string | undefined> => {
+    try {
+      let stamp = await redis.get(key);
+      if (stamp === null) {
+        await redis.set(key, randomUUID(), 'EX', TTL_SECONDS, 'NX');
         stamp = await redis.get(key);
-        if (stamp === null) {
-          await redis.set(key, randomUUID(), 'EX', TTL_SECONDS, 'NX');
-          stamp = await redis.get(key);
-        }
-      } catch {
-        // Without Redis nothing is taken from a copy: the database is asked.
-        return undefined;
       }
       return stamp === null || stamp === CHANGING ? undefined : stamp;
+    } catch {
+      // Without Redis nothing is taken from a copy: the database is asked.
+      return undefined;
+    }
+  };
+
+  return {
+    async read(userId) {
+      const known = remembered.get(userId);
+      if (known && known.until > Date.now()) return known.stamp;
+      // Counted from before the question: the answer may be as old as that.
+      const mine = { stamp: undefined as string | undefined, until: 0 };
+      const until = Date.now() + REMEMBERED_MS;
+      if (remembered.size >= REMEMBERED) remembered.clear();
+      remembered.set(userId, mine);
+      mine.stamp = await ask(keyOf(userId));
+      // A change in this process, since the question was asked, has taken the entry away.
+      if (mine.stamp !== undefined) mine.until = until;
+      return mine.stamp;
     },
     async changing(userId, change) {
       const key = keyOf(userId);
+      remembered.delete(userId);
       await redis.set(key, CHANGING, 'EX', CHANGING_SECONDS);
       try {
         return await change();
       } finally {
+        remembered.delete(userId);
         await redis.set(key, randomUUID(), 'EX', TTL_SECONDS);
+        remembered.delete(userId);
       }
     },
   };
