@@ -45,6 +45,8 @@ const WHY: Record<number, string> = {
 const problemsOf = ({ auth, scope, body, bodyType, query, problems = [] }: Operation): number[] => [
   ...new Set([
     ...(auth.startsWith('bearer') ? [401] : []),
+    // An API key has a rate limit.
+    ...(auth === 'bearer or key' ? [429] : []),
     ...(scope ? [403] : []),
     ...(body && bodyType === undefined ? [400, 413, 415, 422] : []),
     ...(query ? [422] : []),

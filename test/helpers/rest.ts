@@ -1,4 +1,10 @@
-// Calls the REST API of a test server.
+// Calls the REST API of a test server, and holds every answer against what is documented.
+import { openApiDocument } from '../../src/http/openapi.ts';
+import { allOperations } from '../../src/http/operations/all.ts';
+import { contractOf } from './contract.ts';
+
+const contract = contractOf(openApiDocument(allOperations, 'http://localhost', 'test'));
+
 export type Answer = { status: number; headers: Headers; body: Record<string, unknown> };
 
 export const createRest = (origin: string) => {
@@ -11,7 +17,10 @@ export const createRest = (origin: string) => {
         body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
       });
       const text = await response.text();
-      return { status: response.status, headers: response.headers, body: text === '' ? {} : JSON.parse(text) };
+      const type = response.headers.get('content-type') ?? '';
+      const answer = text === '' ? {} : JSON.parse(text);
+      contract.check(method, path, response.status, text === '' ? '' : type, answer);
+      return { status: response.status, headers: response.headers, body: answer };
     };
   return {
     get: (path: string, headers?: Record<string, string>) => call('GET')(path, undefined, headers),

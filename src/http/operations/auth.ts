@@ -42,7 +42,7 @@ export const authOperations = {
     body: Registration,
     example: { email: 'test@optima.ai', password: 'test123', username: 'testuser' },
     answers: { 201: { description: 'The account', body: Account } },
-    problems: [409],
+    problems: [409, 429],
   },
   'POST /auth/login': {
     summary: 'Signs in with a password',
@@ -80,6 +80,7 @@ export const authOperations = {
     body: Address,
     example: { email: 'test@optima.ai' },
     answers: { 202: { description: 'Taken up', body: Accepted } },
+    problems: [429],
   },
   'POST /auth/reset-password': {
     summary: 'Sets a new password with a token from a mail',
@@ -89,6 +90,7 @@ export const authOperations = {
     body: Reset,
     example: { token: 'dGhl…', new_password: 'correct horse battery' },
     answers: { 204: { description: 'The new password holds' } },
+    problems: [429],
   },
   'POST /auth/verify-email': {
     summary: 'Proves an address with a token from a mail',
@@ -97,7 +99,7 @@ export const authOperations = {
     body: Verification,
     example: { token: 'dGhl…' },
     answers: { 204: { description: 'The address is proven' } },
-    problems: [409],
+    problems: [409, 429],
   },
   'POST /auth/resend-verification': {
     summary: 'Mails the link that proves an address again',
@@ -106,5 +108,6 @@ export const authOperations = {
     body: Address,
     example: { email: 'test@optima.ai' },
     answers: { 202: { description: 'Taken up', body: Accepted } },
+    problems: [429],
   },
 } satisfies Operations;
