@@ -1,0 +1,90 @@
+// POST /auth/login against the raw rate of argon2id at the same cost, and what other requests feel of a flood of sign-ins:
+// node scripts/bench/login.ts [--rounds 3] [--seconds 8]. Starts a server on PORT, on the stores that DATABASE_URL and REDIS_URL name.
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import argon2 from 'argon2';
+import { loadConfig } from '../../src/config.ts';
+import { argumentsOf, script, UsageError, withApp } from '../with-app.ts';
+import { load, median, serve } from './served.ts';
+
+const USAGE = '[--rounds 3] [--seconds 8]';
+const PASSWORD = randomBytes(12).toString('base64url');
+/** As many as are hashed at once, so that none waits in the queue and none is idle. */
+const AT_ONCE = Math.min(4, availableParallelism());
+/** Far more than are served: the queue is full all the time. */
+const FLOOD = 150;
+
+/** Verifications a second, in this process, nothing else running. */
+const rawRate = async (seconds: number): Promise<number> => {
+  const hash = await argon2.hash(PASSWORD, { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 });
+  let count = 0;
+  const until = Date.now() + seconds * 1000;
+  const worker = async () => {
+    while (Date.now() < until) {
+      await argon2.verify(hash, PASSWORD);
+      count += 1;
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, worker));
+  return Math.round((count / seconds) * 10) / 10;
+};
+
+await script(async () => {
+  const given = argumentsOf({ rounds: { type: 'string' }, seconds: { type: 'string' } }, USAGE);
+  const [rounds, seconds] = [Number(given.rounds ?? 3), Number(given.seconds ?? 8)];
+  if (!Number.isSafeInteger(rounds) || !Number.isSafeInteger(seconds)) throw new UsageError(`usage: ${USAGE}`);
+  const { config } = loadConfig();
+  const name = randomBytes(6).toString('hex');
+  const email = `bench-${name}@bench.example`;
+  const client = await withApp(async ({ accounts, clients }) => {
+    await accounts.create({ email, password: PASSWORD });
+    return clients.register({ redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
+  });
+
+  const server = await serve('../../src/main.ts', config.port, '/health', {
+    RATE_LIMITS: 'login-account=99999999/60,login-network=99999999/60',
+  });
+  try {
+    const login = {
+      url: `${server.origin}/auth/login`,
+      method: 'POST' as const,
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email, password: PASSWORD }),
+    };
+    const token = {
+      url: `${server.origin}/oauth/token`,
+      method: 'POST' as const,
+      headers: { 'content-type': 'application/x-www-form-urlencoded' },
+      body: new URLSearchParams({
+        grant_type: 'client_credentials',
+        client_id: client.client_id,
+        client_secret: String(client.client_secret),
+      }).toString(),
+    };
+    const figures = { raw: [] as number[], logins: [] as number[], ratios: [] as number[] };
+    for (let round = 0; round <= rounds; round += 1) {
+      const raw = await rawRate(seconds);
+      const { requestsPerSecond, statuses } = await load(login, AT_ONCE, seconds);
+      if (Object.keys(statuses).join() !== '200') throw new Error(`answers: ${JSON.stringify(statuses)}`);
+      // The first round warms up.
+      if (round === 0) continue;
+      figures.raw.push(raw);
+      figures.logins.push(requestsPerSecond);
+      figures.ratios.push(Math.round((requestsPerSecond / raw) * 1000) / 1000);
+    }
+    const quiet = await load(token, 5, seconds);
+    const [flood, beside] = await Promise.all([load(login, FLOOD, seconds), load(token, 5, seconds)]);
+    return {
+      median_per_second: { raw_argon2id: median(figures.raw), logins: median(figures.logins) },
+      median_ratio: median(figures.ratios),
+      ...figures,
+      flood: { connections: FLOOD, statuses: flood.statuses, p99_ms: flood.p99Ms },
+      token_requests: {
+        quiet: { per_second: quiet.requestsPerSecond, p99_ms: quiet.p99Ms },
+        beside_the_flood: { per_second: beside.requestsPerSecond, p99_ms: beside.p99Ms, statuses: beside.statuses },
+      },
+    };
+  } finally {
+    await server.stop();
+  }
+});
