@@ -35,7 +35,7 @@ await script(async () => {
     );
     const headers = { 'x-api-key': key };
     const me = await (await fetch(`${ours.origin}/users/me`, { headers })).text();
-    const bare = await serve('bare-koa.ts', config.port + 1, '/', { BENCH_BODY: me });
+    const bare = await serve('bare-koa.ts', config.port + 1, '/', {}, [String(config.port + 1), me]);
     try {
       const figures = { ours: [] as number[], bare: [] as number[], ratios: [] as number[] };
       // The first round of each warms up, and is not counted.

@@ -12,11 +12,12 @@ export const serve = async (
   port: number,
   path: string,
   env: Record<string, string> = {},
+  parameters: string[] = [],
 ): Promise<Served> => {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(file, import.meta.url))], {
-    stdio: ['ignore', 'ignore', 'inherit'],
-    env: { ...process.env, PORT: String(port), ...env },
-  });
+  // By env(1): the environment is handed on unread.
+  const variables = Object.entries({ PORT: port, ...env }).map(([name, value]) => `${name}=${value}`);
+  const command = [process.execPath, fileURLToPath(new URL(file, import.meta.url)), ...parameters];
+  const child = spawn('env', [...variables, ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const origin = `http://localhost:${port}`;
   for (const deadline = Date.now() + 30_000; ; ) {
