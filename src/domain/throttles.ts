@@ -116,13 +116,15 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
   };
   const byNetwork = (name: LimitName) => failures(limit(name), networkOf);
 
+  const mails = limit('mail-account');
+
   return {
     limits,
     register: counting(limit('register-account'), limit('register-network')),
     /** Asking for mails, by network. */
     mail: counting(undefined, limit('mail-network')),
     /** Whether one more mail may go to this address. */
-    mayMail: async (email: string): Promise<boolean> => (await limit('mail-account').spend(sha256(email))).allowed,
+    mayMail: async (email: string): Promise<boolean> => (await mails.spend(sha256(email))).allowed,
     links: byNetwork('link-network'),
     clientSecrets: failures(limit('client-account'), (ip, account) => sha256(`${account}\n${networkOf(ip)}`)),
     tokenEndpoints: byNetwork('client-network'),

@@ -292,7 +292,8 @@ inBrowser(`with the keyboard alone: sign in, allow, sign out${why}`, async (t) =
   const page = await open(t);
   const { url, checks } = await request(client);
   await page.goto(url);
-  // The cursor waits in the first field.
+  // The cursor waits in the first field, where the browser puts it once it has drawn the page.
+  await page.locator('input[name=login]:focus').waitFor();
   await page.keyboard.type('ada');
   await page.keyboard.press('Tab');
   await page.keyboard.type(PASSWORD);
