@@ -42,8 +42,7 @@ const sweepAll = async ({ artifacts, oneTimeTokens }: Stores): Promise<void> => 
 
 const openLog = ({ logLevel, production }: Config) =>
   production
-    ? // Written in pieces, a second's worth at most, and what is left at the exit: a line each costs more than the request it tells of.
-      pino({ level: logLevel }, pino.destination({ dest: 1, sync: false, minLength: 8_192, periodicFlush: 1_000 }))
+    ? pino({ level: logLevel }, pino.destination({ dest: 1, sync: true }))
     : pino(
         { level: logLevel },
         pretty({

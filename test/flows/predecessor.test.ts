@@ -71,8 +71,10 @@ test('the state comes back as it was sent, and consent says what read:profile me
     scope: 'read:profile',
     state,
   });
+  // Somebody who has not allowed it before, whatever the other tests are doing.
+  const { email, password } = await newPerson(server);
   const login = await browser.go(`/oauth/authorize?${query}`);
-  const consent = await browser.submit(login, 'sign-in', { login: person.email, password: person.password });
+  const consent = await browser.submit(login, 'sign-in', { login: email, password });
   t.regex(consent.html, /Read your account/);
   t.notRegex(consent.html, /<code>read:profile<\/code>/, 'in plain words, not by its name');
   const arrived = await browser.submit(consent, 'allow');
