@@ -27,7 +27,16 @@ export type ErrorCode =
   | 'client_without_secret'
   | 'password_too_common'
   | 'unknown_session'
-  | 'unknown_app';
+  | 'unknown_app'
+  | 'unknown_provider'
+  | 'invalid_return_to'
+  | 'account_exists'
+  | 'identity_without_email'
+  | 'identity_taken'
+  | 'email_not_verified'
+  | 'unknown_identity'
+  | 'last_way_in'
+  | 'password_not_set';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {
