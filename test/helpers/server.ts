@@ -66,6 +66,8 @@ export const startServer = async (
       sessionTtlSeconds: 3600,
       refreshRetrySeconds: 60,
       rateLimits: DEFAULT_LIMITS,
+      federation: { openid: [] },
+      firstPartyOrigins: [],
       version: 'test',
       ...overrides,
     },

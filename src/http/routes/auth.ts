@@ -2,7 +2,8 @@ import { Router } from '@koa/router';
 import type { Accounts } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
 import { DomainError } from '../../domain/errors.ts';
-import type { PasswordReset } from '../../domain/password-reset.ts';
+import type { Identities } from '../../domain/identities.ts';
+import { invalidOneTimeToken, type PasswordReset } from '../../domain/password-reset.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
@@ -12,6 +13,7 @@ import { accountJson } from '../account-json.ts';
 import * as body from '../operations/auth.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf } from '../validate.ts';
+import type { Federation } from './federation.ts';
 
 /** Accounts and first-party tokens, as the platform's own apps have always asked for them. */
 export const authRoutes = (
@@ -22,6 +24,8 @@ export const authRoutes = (
   passwordReset: PasswordReset,
   verification: Verification,
   audit: Audit,
+  identities: Identities,
+  redeemCode: Federation['redeem'],
   requireUser: RequireUser,
 ) =>
   new Router<SignedIn>({ prefix: '/auth' })
@@ -43,6 +47,16 @@ export const authRoutes = (
       ctx.set('Cache-Control', 'no-store');
       const issued = await tokens.issue(user);
       await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+      ctx.body = issued.tokens;
+    })
+    .post('/exchange', async (ctx) => {
+      ctx.set('Cache-Control', 'no-store');
+      const what = await redeemCode(jsonOf(ctx, body.Exchange).code);
+      const user = what && (await accounts.find(what.userId));
+      if (!user) throw invalidOneTimeToken();
+      const issued = await tokens.issue(user, what);
+      await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+      await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
       ctx.body = issued.tokens;
     })
     .post('/refresh', async (ctx) => {
