@@ -305,7 +305,7 @@ export const createFederation = (parts: FederationParts) => {
     const { return_to } = ctx.query;
     // Without an app to go back to it is a sign-in on our own pages.
     if (return_to === undefined) return goOn(ctx, '/login');
-    const errand = { returnTo: returnToOf(String(return_to)) };
+    const errand = { returnTo: returnToOf(typeof return_to === 'string' ? return_to : '') };
     try {
       await setOut(ctx, provider, errand);
     } catch (error) {
