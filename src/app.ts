@@ -23,6 +23,7 @@ import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
+import { createExchangeCodes } from './http/exchange-codes.ts';
 import { createInteractionPages } from './http/interaction-pages.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
@@ -177,6 +178,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const session = createBrowserSession(provider);
   const interactions = createInteractions(provider, stores, audit);
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
+  const values = createOneTimeValues(stores.artifacts, secrets);
+  const codes = createExchangeCodes(values, settings.firstPartyOrigins);
   const federation = createFederation({
     providers,
     identities,
@@ -186,8 +189,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     interactionPages,
     pages,
     trips: createTrips(secrets, issuer),
-    values: createOneTimeValues(stores.artifacts, secrets),
-    firstPartyOrigins: settings.firstPartyOrigins,
+    values,
+    codes,
     log,
   });
   const app: Koa = createServer(
@@ -202,18 +205,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(issuer, version, pages),
     ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
-    authRoutes(
-      accounts,
-      signIn,
-      tokens,
-      signIns,
-      passwordReset,
-      verification,
-      audit,
-      identities,
-      federation.redeem,
-      requireUser,
-    ),
+    authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, identities, codes, requireUser),
     userRoutes(accounts, signIn, alerts, verification, deletion, requireUser),
     exportRoutes(apiKeys, signIns, apps, identities, verification, audit, requireUser),
     appRoutes(apps, requireUser),

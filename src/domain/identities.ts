@@ -64,6 +64,12 @@ export const derivedUsername = ({ username, email, name }: Pick<Vouched, 'userna
   return wishes.find(isUsername) ?? 'user';
 };
 
+// Look-ups take Unicode's many forms of a letter for one; mail servers need not, and then it is somebody else's mailbox.
+const isSameMailbox = (a: string, b: string): boolean => {
+  const plain = (address: string) => address.trim().replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  return plain(a) === plain(b);
+};
+
 export type IdentityParts = {
   users: Users;
   identities: IdentityStore;
@@ -155,7 +161,8 @@ export const createIdentities = (parts: IdentityParts) => {
           if (created) return created;
           continue;
         }
-        if (!vouched.emailVerified || !holder.emailVerified) {
+        const proven = vouched.emailVerified && holder.emailVerified && isSameMailbox(holder.email, email);
+        if (!proven) {
           await refused(vouched, 'account_exists', holder.id, client);
           throw new DomainError('account_exists', 'there is an account with this address: sign in to it first');
         }

@@ -85,6 +85,13 @@ test('an account is linked when both have verified the address, and its holder i
   t.is((await sql("SELECT 1 FROM audit_events WHERE type = 'identity.linked' AND target = $1", id)).length, 1);
 });
 
+test('an address that only looks the same is somebody else’s', async (t) => {
+  const { id, email } = await account(`look-alike-${++serial}@example.com`, true);
+  const person = vouched({ email: email.replace('look', 'ｌook') });
+  await t.throwsAsync(server.identities.signIn(person), { code: 'account_exists' });
+  t.deepEqual(await server.identities.list(id), []);
+});
+
 test('an address that stops being proven while somebody is on their way is not linked', async (t) => {
   const person = vouched();
   const { id } = await account(String(person.email), true);

@@ -10,10 +10,10 @@ import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
+import type { ExchangeCodes } from '../exchange-codes.ts';
 import * as body from '../operations/auth.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf } from '../validate.ts';
-import type { Federation } from './federation.ts';
 
 /** Accounts and first-party tokens, as the platform's own apps have always asked for them. */
 export const authRoutes = (
@@ -25,7 +25,7 @@ export const authRoutes = (
   verification: Verification,
   audit: Audit,
   identities: Identities,
-  redeemCode: Federation['redeem'],
+  codes: ExchangeCodes,
   requireUser: RequireUser,
 ) =>
   new Router<SignedIn>({ prefix: '/auth' })
@@ -51,7 +51,7 @@ export const authRoutes = (
     })
     .post('/exchange', async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
-      const what = await redeemCode(jsonOf(ctx, body.Exchange).code);
+      const what = await codes.redeem(jsonOf(ctx, body.Exchange).code);
       const user = what && (await accounts.find(what.userId));
       if (!user) throw invalidOneTimeToken();
       const issued = await tokens.issue(user, what);

@@ -1,9 +1,8 @@
 import { Router } from '@koa/router';
 import type { Context } from 'koa';
 import type { Logger } from 'pino';
-import { z } from 'zod';
 import type { Accounts } from '../../domain/accounts.ts';
-import { DomainError, type ErrorCode } from '../../domain/errors.ts';
+import { DomainError } from '../../domain/errors.ts';
 import type { Identities } from '../../domain/identities.ts';
 import type { OneTimeValues } from '../../domain/one-time-values.ts';
 import { type IdentityProvider, UpstreamError, type Wishes } from '../../federation/identity.ts';
@@ -11,6 +10,9 @@ import type { Providers } from '../../federation/providers.ts';
 import type { BrowserSession } from '../../oidc/browser-session.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
+import { type ExchangeCodes, withParameter } from '../exchange-codes.ts';
+import { errorParameterOf, type Failure, failureOf, statusOfFailure } from '../federation-failures.ts';
+import { type Arrived, createFederationResults } from '../federation-results.ts';
 import { goOn, type InteractionPages } from '../interaction-pages.ts';
 import type { LoginError, Pages } from '../pages.ts';
 import { type BrowserTrip, type Errand, TRIP_SECONDS, type Trips } from '../trips.ts';
@@ -19,74 +21,11 @@ import { type BrowserTrip, type Errand, TRIP_SECONDS, type Trips } from '../trip
 const AMR = 'fed';
 /** How far a provider's clock may be from ours. */
 const CLOCKS_DIFFER_SECONDS = 30;
-const RESULT_SECONDS = 120;
-const EXCHANGE_SECONDS = 60;
-const RETURN_TO_LENGTH = 512;
 const EMAIL_LENGTH = 320;
 
 const STATE = 'FederationState';
-const RESULT = 'FederationResult';
-const CODE = 'FederationCode';
-
-const FAILURES = [
-  'provider_cancelled',
-  'provider_refused',
-  'provider_unavailable',
-  'provider_mismatch',
-  'provider_not_anew',
-  'provider_no_email',
-  'account_exists',
-  'account_unavailable',
-] as const satisfies readonly LoginError[];
-type Failure = (typeof FAILURES)[number];
-
-/** Who came back, as far as it matters from there on. */
-const Arrived = z.object({
-  provider: z.string(),
-  subject: z.string(),
-  email: z.string().optional(),
-  emailVerified: z.boolean(),
-  name: z.string().optional(),
-  picture: z.string().optional(),
-  username: z.string().optional(),
-  authTime: z.number().optional(),
-  amr: z.array(z.string()),
-});
-type Arrived = z.infer<typeof Arrived>;
-
-const Result = z.object({ uid: z.string(), provider: z.string(), arrived: Arrived.or(z.enum(FAILURES)) });
-
-/** What a one-time code stands for. */
-export const Exchangeable = z.object({
-  userId: z.string(),
-  provider: z.string(),
-  amr: z.array(z.string()),
-  authTime: z.number(),
-});
-
-const BY_FAULT = {
-  cancelled: 'provider_cancelled',
-  refused: 'provider_refused',
-  unavailable: 'provider_unavailable',
-} as const satisfies Record<UpstreamError['fault'], Failure>;
-
-/** The domain's refusals that a person can do something about. */
-const BY_CODE: Partial<Record<ErrorCode, Failure>> = {
-  identity_without_email: 'provider_no_email',
-  account_exists: 'account_exists',
-  user_banned: 'account_unavailable',
-  unknown_user: 'account_unavailable',
-};
-
-/** What an app of the platform's is told, as OAuth would (RFC 6749 §4.1.2.1), or in our own words. */
-const TOLD: Partial<Record<Failure, string>> = {
-  provider_cancelled: 'access_denied',
-  provider_unavailable: 'temporarily_unavailable',
-};
 
 const now = (): number => Math.floor(Date.now() / 1000);
-const failureOf = (error: unknown): Failure | undefined =>
-  error instanceof DomainError ? BY_CODE[error.code] : undefined;
 
 export type FederationParts = {
   providers: Providers;
@@ -98,7 +37,7 @@ export type FederationParts = {
   pages: Pages;
   trips: Trips;
   values: OneTimeValues;
-  firstPartyOrigins: string[];
+  codes: ExchangeCodes;
   log: Logger;
 };
 
@@ -106,9 +45,10 @@ export type Federation = ReturnType<typeof createFederation>;
 
 /** Signing in through other providers: there, back, and on to what it was for. */
 export const createFederation = (parts: FederationParts) => {
-  const { providers, identities, accounts, interactions, session, interactionPages, pages, trips, values, log } = parts;
+  const { providers, identities, accounts, interactions, session, interactionPages, pages, trips, values, codes, log } =
+    parts;
   const { loginPage, pendingOf } = interactionPages;
-  const origins = new Set(parts.firstPartyOrigins);
+  const results = createFederationResults(values);
 
   /** @throws {DomainError} `unknown_provider` */
   const providerOf = (ctx: Context): IdentityProvider => {
@@ -117,17 +57,6 @@ export const createFederation = (parts: FederationParts) => {
     if (provider) return provider;
     const known = /^[\w-]{1,40}$/.test(id) ? id : 'this provider';
     throw new DomainError('unknown_provider', `Signing in with ${known} is not set up here`);
-  };
-
-  /** @throws {DomainError} `invalid_return_to` */
-  const returnToOf = (text: string): string => {
-    const url = URL.parse(text);
-    if (!url || text.length > RETURN_TO_LENGTH || !origins.has(url.origin) || url.username || url.password || url.hash)
-      throw new DomainError(
-        'invalid_return_to',
-        'return_to must be an address at one of FIRST_PARTY_ORIGINS, without a fragment',
-      );
-    return url.href;
   };
 
   /** @throws {UpstreamError} */
@@ -145,57 +74,42 @@ export const createFederation = (parts: FederationParts) => {
   };
 
   const upstreamFailure = (error: unknown, provider: IdentityProvider): Failure => {
-    if (!(error instanceof UpstreamError)) throw error;
+    const failure = failureOf(error);
+    if (!(error instanceof UpstreamError) || !failure) throw error;
     if (error.fault !== 'cancelled')
       log.warn(
         { provider: provider.id, fault: error.fault, why: error.message },
         'a provider did not sign somebody in',
       );
-    return BY_FAULT[error.fault];
-  };
-
-  const withParameter = (address: string, name: string, value: string): string => {
-    const url = new URL(address);
-    url.searchParams.set(name, value);
-    return url.href;
+    return failure;
   };
 
   /** A page of its own, where there is no sign-in form to say it on. */
   const failedPage = (ctx: Context, provider: IdentityProvider, failure: Failure, errand: Errand | undefined) => {
-    ctx.status = failure === 'provider_unavailable' ? 503 : 400;
+    ctx.status = statusOfFailure(failure);
     const returnTo = errand && 'returnTo' in errand ? errand.returnTo : undefined;
     pages.render(ctx, 'provider-failed', {
       provider: provider.label,
       error: failure,
       backHref:
         returnTo !== undefined
-          ? withParameter(returnTo, 'error', TOLD[failure] ?? failure)
+          ? withParameter(returnTo, 'error', errorParameterOf(failure))
           : errand && 'link' in errand
             ? '/account'
             : '/login',
     });
   };
 
-  const resultCookie = (uid: string) => ({
-    signed: false,
-    httpOnly: true,
-    sameSite: 'lax' as const,
-    path: `/interaction/${uid}`,
-    maxAge: RESULT_SECONDS * 1000,
-  });
-
-  /** Only under its own path does the browser show that the interaction is its own: the answer waits for it there. */
   const toInteraction = async (ctx: Context, uid: string, provider: IdentityProvider, arrived: Arrived | Failure) => {
-    const name = await values.put(RESULT, { uid, provider: provider.id, arrived }, RESULT_SECONDS);
-    ctx.cookies.set('federated', name, resultCookie(uid));
+    await results.leave(ctx, { uid, provider: provider.id, arrived });
     goOn(ctx, `/interaction/${uid}/signed-in`);
   };
 
   const toApp = async (ctx: Context, provider: IdentityProvider, arrived: Arrived, errand: { returnTo: string }) => {
     const user = await identities.signIn(arrived, FIRST_PARTY_CLIENT_ID);
     const authTime = Math.min(arrived.authTime ?? now(), now());
-    const what = { userId: user.id, provider: provider.id, amr: [AMR, ...arrived.amr], authTime };
-    const code = await values.put(CODE, what satisfies z.infer<typeof Exchangeable>, EXCHANGE_SECONDS, user.id);
+    const amr = [AMR, ...arrived.amr];
+    const code = await codes.issue({ userId: user.id, provider: provider.id, amr, authTime });
     goOn(ctx, withParameter(errand.returnTo, 'code', code));
   };
 
@@ -255,7 +169,7 @@ export const createFederation = (parts: FederationParts) => {
   };
 
   const refuseOnForm = async (ctx: Context, pending: PendingInteraction, provider: string, error: LoginError) => {
-    ctx.status = error === 'provider_unavailable' ? 503 : 400;
+    ctx.status = statusOfFailure(error);
     await loginPage(ctx, pending, { error, errorProvider: identities.labelOf(provider) });
   };
 
@@ -280,10 +194,8 @@ export const createFederation = (parts: FederationParts) => {
     const pending = await pendingOf(ctx);
     if (!pending) return;
     const { uid } = pending;
-    const name = ctx.cookies.get('federated', { signed: false });
-    ctx.cookies.set('federated', null, resultCookie(uid));
-    const result = Result.safeParse(name === undefined ? undefined : await values.take(RESULT, name)).data;
-    if (result?.uid !== uid || pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
+    const result = await results.collect(ctx, uid);
+    if (!result || pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
     const { provider, arrived } = result;
     if (typeof arrived === 'string') return refuseOnForm(ctx, pending, provider, arrived);
     try {
@@ -305,7 +217,7 @@ export const createFederation = (parts: FederationParts) => {
     const { return_to } = ctx.query;
     // Without an app to go back to it is a sign-in on our own pages.
     if (return_to === undefined) return goOn(ctx, '/login');
-    const errand = { returnTo: returnToOf(typeof return_to === 'string' ? return_to : '') };
+    const errand = { returnTo: codes.returnToOf(typeof return_to === 'string' ? return_to : '') };
     try {
       await setOut(ctx, provider, errand);
     } catch (error) {
@@ -331,9 +243,5 @@ export const createFederation = (parts: FederationParts) => {
         await failed(ctx, provider, upstreamFailure(error, provider), errand);
       }
     },
-
-    /** What this one-time code stands for; undefined when it is not live, or was taken already. */
-    redeem: async (code: string): Promise<z.infer<typeof Exchangeable> | undefined> =>
-      Exchangeable.safeParse(await values.take(CODE, code)).data,
   };
 };
