@@ -8,6 +8,8 @@ import { createAlerts } from './domain/alerts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
+import { createIdentities } from './domain/identities.ts';
+import { createOneTimeValues } from './domain/one-time-values.ts';
 import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords } from './domain/passwords.ts';
@@ -16,14 +18,18 @@ import { createSignIn } from './domain/sign-in.ts';
 import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
+import { createProviders, type FederationSettings } from './federation/providers.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
 import { dispatch } from './http/dispatch.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
+import { createExchangeCodes } from './http/exchange-codes.ts';
+import { createInteractionPages } from './http/interaction-pages.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
+import { accountRoutes } from './http/routes/account.ts';
 import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
@@ -35,13 +41,16 @@ import { authRoutes } from './http/routes/auth.ts';
 import { devMailRoutes } from './http/routes/dev-mail.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { exportRoutes } from './http/routes/export.ts';
+import { createFederation } from './http/routes/federation.ts';
 import { healthRoutes } from './http/routes/health.ts';
 import { homeRoutes } from './http/routes/home.ts';
+import { identityRoutes } from './http/routes/identities.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
 import { mailLinkRoutes } from './http/routes/mail-links.ts';
 import { sessionRoutes } from './http/routes/sessions.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
+import { createTrips } from './http/trips.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
@@ -69,6 +78,10 @@ export type AppSettings = EngineSettings & {
   mailFrom: string;
   /** Whether new passwords are held against the list of common ones. */
   passwordBlocklist: boolean;
+  /** The other providers that people can sign in with. */
+  federation: FederationSettings;
+  /** Where the direct way to sign in through one of them may lead. */
+  firstPartyOrigins: string[];
   version: string;
 };
 
@@ -151,7 +164,36 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   });
   const cursors = createCursors(secrets);
 
+  const providers = createProviders(settings.federation, issuer);
+  const identities = createIdentities({
+    users: stores.users,
+    identities: stores.identities,
+    deletion,
+    verification,
+    mail,
+    audit,
+    providers: providers.all,
+  });
+
   const csrf = createCsrf(secrets, issuer);
+  const session = createBrowserSession(provider);
+  const interactions = createInteractions(provider, stores, audit);
+  const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
+  const values = createOneTimeValues(stores.artifacts, secrets);
+  const codes = createExchangeCodes(values, settings.firstPartyOrigins);
+  const federation = createFederation({
+    providers,
+    identities,
+    accounts,
+    interactions,
+    session,
+    interactionPages,
+    pages,
+    trips: createTrips(secrets, issuer),
+    values,
+    codes,
+    log,
+  });
   const app: Koa = createServer(
     { issuer, trustProxy, cookieKeys: secrets.cookieKeys },
     log,
@@ -164,10 +206,23 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     assetRoutes(),
     docsRoutes(issuer, version, pages),
     ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
-    authRoutes(accounts, signIn, tokens, signIns, passwordReset, verification, audit, throttles, requireUser),
+    authRoutes(
+      accounts,
+      signIn,
+      tokens,
+      signIns,
+      passwordReset,
+      verification,
+      audit,
+      identities,
+      codes,
+      throttles,
+      requireUser,
+    ),
     userRoutes(accounts, signIn, alerts, verification, deletion, requireUser),
-    exportRoutes(apiKeys, signIns, apps, verification, audit, requireUser),
+    exportRoutes(apiKeys, signIns, apps, identities, verification, audit, requireUser),
     appRoutes(apps, requireUser),
+    identityRoutes(identities, requireUser),
     sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
     mailLinkRoutes(passwordReset, verification, throttles, settings.passwordMinLength, pages, csrf),
@@ -175,11 +230,13 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),
     adminClientRoutes(clients, requireUser),
-    homeRoutes(issuer, createBrowserSession(provider), accounts, pages),
-    interactionRoutes(createInteractions(provider, stores, audit), accounts, signIn, pages, csrf),
+    homeRoutes(issuer, session, pages),
+    accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
+    federation.routes(),
+    interactionRoutes(interactions, interactionPages, accounts, signIn, pages, csrf),
   ];
   app.use(dispatch(routers));
   app.use(mount(provider));
 
-  return { app, accounts, deletion, audit, mail, clients };
+  return { app, accounts, deletion, identities, audit, mail, clients };
 };

@@ -3,10 +3,12 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readDotEnv } from './config-dot-env.ts';
+import { federationOf, isOrigin, isProviderUrl, openIdProvidersOf, problemsOfFederation } from './config-federation.ts';
 import { defaultMailFrom, isMailbox, isSmtpUrl } from './config-mail.ts';
 import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
+import type { FederationSettings } from './federation/providers.ts';
 
 export type Config = {
   production: boolean;
@@ -32,6 +34,10 @@ export type Config = {
   /** How many proxies in front are believed about the client's address and scheme. */
   trustProxy: number;
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
+  /** The other providers that people can sign in with. */
+  federation: FederationSettings;
+  /** Where the direct way to sign in through one of them may lead. */
+  firstPartyOrigins: string[];
   passwordMinLength: number;
   rateLimits: Limits;
   /** Absent (outside production): mails are kept and shown at /dev/mail. */
@@ -87,6 +93,9 @@ const secret = text('must be at least 32 bytes long', (value) => Buffer.byteLeng
 
 // VSCHAR, RFC 6749 appendix A
 const visible = text('must be printable ASCII', (value) => /^[\x20-\x7e]+$/.test(value)).optional();
+
+const providerUrl = text('must be an https URL (http on localhost) without query or fragment', isProviderUrl);
+const withoutSlash = (value: string) => value.replace(/\/+$/, '');
 
 const listed = (value: string) => value.split(/[\s,]+/).filter(Boolean);
 
@@ -166,15 +175,31 @@ const fields = {
   )
     .transform(listed)
     .default([]),
+  GOOGLE_CLIENT_ID: visible,
+  GOOGLE_CLIENT_SECRET: visible,
+  GOOGLE_ISSUER: providerUrl.default('https://accounts.google.com'),
+  GITHUB_CLIENT_ID: visible,
+  GITHUB_CLIENT_SECRET: visible,
+  GITHUB_URL: providerUrl.transform(withoutSlash).default('https://github.com'),
+  GITHUB_API_URL: providerUrl.transform(withoutSlash).default('https://api.github.com'),
+  OIDC_PROVIDERS: text(
+    'must be a JSON array of at most 10 objects with name (lower-case letters, digits and hyphens; each once, and none of ours), label, issuer (https), client_id and client_secret',
+    (value) => openIdProvidersOf(value) !== undefined,
+  )
+    .transform((value) => openIdProvidersOf(value) ?? [])
+    .default([]),
+  FIRST_PARTY_ORIGINS: text(
+    'must be https origins (scheme, host and port alone; http on localhost), separated by spaces or commas',
+    (value) => listed(value).every(isOrigin),
+  )
+    .transform((value) => listed(value).map((one) => new URL(one).origin))
+    .default([]),
 };
 
 type Variable = keyof typeof fields;
 
 /** Every variable that is read: what .env.example documents. */
 export const variables: readonly string[] = Object.keys(fields);
-
-// Known so that a misspelling of them is noticed; nothing reads them yet.
-const reserved = ['GOOGLE_CLIENT_ID', 'GOOGLE_CLIENT_SECRET', 'GITHUB_CLIENT_ID', 'GITHUB_CLIENT_SECRET'];
 
 /**
  * Turns an environment into a Config. An empty variable counts as not set.
@@ -189,8 +214,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
   const singly = (parsed.error?.issues ?? []).map(({ path, message }) => `${String(path[0])} ${message}`);
   // The rules between variables look at what was given, so that they are reported beside those of single ones.
   const problems = [...singly, ...problemsBetween(given)];
-  if (!parsed.success || problems.length > 0)
-    throw new ConfigError([...problems, ...misspellings(env, [...variables, ...reserved])]);
+  if (!parsed.success || problems.length > 0) throw new ConfigError([...problems, ...misspellings(env, variables)]);
 
   const values = parsed.data;
   const production = values.NODE_ENV === 'production';
@@ -219,6 +243,8 @@ export function readConfig(env: Environment): { config: Config; warnings: string
             redirectUris: values.OAUTH_REDIRECT_URIS,
           }
         : undefined,
+    federation: federationOf(values),
+    firstPartyOrigins: values.FIRST_PARTY_ORIGINS,
     rateLimits: { ...DEFAULT_LIMITS, ...values.RATE_LIMITS },
     passwordMinLength: values.PASSWORD_MIN_LENGTH ?? (production ? 8 : 6),
     smtpUrl: values.SMTP_URL,
@@ -229,7 +255,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
   };
   return {
     config,
-    warnings: [...(production ? [] : weakSecrets(given)), ...misspellings(env, [...variables, ...reserved])],
+    warnings: [...(production ? [] : weakSecrets(given)), ...misspellings(env, variables)],
   };
 }
 
@@ -271,7 +297,7 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
   if (present.length > 0 && absent.length > 0) {
     problems.push(`${present.join(' and ')} cannot be used without ${absent.join(' and ')}`);
   }
-  return problems;
+  return [...problems, ...problemsOfFederation(given)];
 }
 
 function weakSecrets(given: Partial<Record<Variable, string>>): string[] {

@@ -49,6 +49,8 @@ test('an empty environment gives the documented defaults', (t) => {
     sessionTtlSeconds: 3600,
     trustProxy: 0,
     bootstrapClient: undefined,
+    federation: { google: undefined, github: undefined, openid: [] },
+    firstPartyOrigins: [],
     passwordMinLength: 6,
     rateLimits: DEFAULT_LIMITS,
     smtpUrl: undefined,
@@ -128,6 +130,14 @@ test('half a bootstrap client is a problem', (t) => {
   ]);
 });
 
+const acme = {
+  name: 'acme',
+  label: 'Acme Staff',
+  issuer: 'https://sso.acme.test/realms/staff',
+  client_id: 'user-auth',
+  client_secret: 'the secret of acme',
+};
+
 const unacceptable: Record<string, string[]> = {
   NODE_ENV: ['Production', 'prod', 'staging'],
   ISSUER: [
@@ -179,6 +189,40 @@ const unacceptable: Record<string, string[]> = {
   OAUTH_CLIENT_ID: ['with\nnewline', 'café'],
   OAUTH_CLIENT_SECRET: ['tab\t', 'ключ'],
   OAUTH_REDIRECT_URIS: ['https://a.test/cb#x', 'a.test/cb', 'javascript:alert(1)'],
+  GOOGLE_CLIENT_ID: ['with\nnewline'],
+  GOOGLE_CLIENT_SECRET: ['ключ'],
+  GOOGLE_ISSUER: [
+    'http://accounts.test',
+    'accounts.google.com',
+    'https://accounts.test?x=1',
+    'https://u:p@accounts.test',
+  ],
+  GITHUB_CLIENT_ID: ['café'],
+  GITHUB_CLIENT_SECRET: ['tab\t'],
+  GITHUB_URL: ['http://github.test', 'github.test', 'https://github.test#x'],
+  GITHUB_API_URL: ['ftp://api.test', 'https:api.test'],
+  OIDC_PROVIDERS: [
+    ...['[', '{}', 'acme', '[{"name":"acme"}]'],
+    ...[
+      { name: 'google' },
+      { name: 'authorize' },
+      { name: 'password' },
+      { name: 'Acme' },
+      { label: '' },
+      { issuer: 'http://sso.acme.test' },
+      { issuer: 'https://sso.acme.test?realm=staff' },
+      { client_secret: '' },
+      { scope: 'openid' },
+    ].map((more) => JSON.stringify([{ ...acme, ...more }])),
+    JSON.stringify([acme, acme]),
+  ],
+  FIRST_PARTY_ORIGINS: [
+    'http://app.test',
+    'https://app.test/path',
+    'app.test',
+    '*',
+    'https://app.test https://b.test?x',
+  ],
 };
 
 test('a value that does not parse is refused by the name of its variable, and never shown', (t) => {
@@ -187,6 +231,10 @@ test('a value that does not parse is refused by the name of its variable, and ne
       const { problems, message } = refusal({
         OAUTH_CLIENT_ID: 'app',
         OAUTH_CLIENT_SECRET: strong,
+        GOOGLE_CLIENT_ID: 'app',
+        GOOGLE_CLIENT_SECRET: strong,
+        GITHUB_CLIENT_ID: 'app',
+        GITHUB_CLIENT_SECRET: strong,
         DATABASE_URL: 'postgres:///app',
         [name]: value,
       });
@@ -196,6 +244,42 @@ test('a value that does not parse is refused by the name of its variable, and ne
       if (value.length > 8) t.false(message.includes(value), `${name}=${value}: ${message}`);
     }
   }
+});
+
+test('providers to sign in with are read from what belongs together, and nothing is made of half of it', (t) => {
+  const { federation, firstPartyOrigins } = accepted({
+    GOOGLE_CLIENT_ID: 'id',
+    GOOGLE_CLIENT_SECRET: 'secret',
+    GITHUB_CLIENT_ID: 'id',
+    GITHUB_CLIENT_SECRET: 'secret',
+    GITHUB_URL: 'https://github.acme.test/',
+    GITHUB_API_URL: 'https://github.acme.test/api/v3',
+    OIDC_PROVIDERS: JSON.stringify([acme, { ...acme, name: 'local', issuer: 'http://localhost:8080/realms/staff' }]),
+    FIRST_PARTY_ORIGINS: 'https://app.test, http://localhost:3000',
+  });
+  const client = { clientId: 'id', clientSecret: 'secret' };
+  t.deepEqual(federation.google, { ...client, issuer: 'https://accounts.google.com' });
+  t.deepEqual(federation.github, {
+    ...client,
+    url: 'https://github.acme.test',
+    apiUrl: 'https://github.acme.test/api/v3',
+  });
+  t.deepEqual(
+    federation.openid.map(({ name, label, clientId }) => [name, label, clientId]),
+    [
+      ['acme', 'Acme Staff', 'user-auth'],
+      ['local', 'Acme Staff', 'user-auth'],
+    ],
+  );
+  t.deepEqual(firstPartyOrigins, ['https://app.test', 'http://localhost:3000']);
+  for (const name of ['GOOGLE', 'GITHUB'])
+    for (const [given, absent] of [
+      ['ID', 'SECRET'],
+      ['SECRET', 'ID'],
+    ])
+      t.deepEqual(refusal({ [`${name}_CLIENT_${given}`]: 'value' }).problems, [
+        `${name}_CLIENT_${given} cannot be used without ${name}_CLIENT_${absent}`,
+      ]);
 });
 
 test('every variable with a form has one that is refused', (t) => {

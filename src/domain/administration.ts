@@ -24,12 +24,20 @@ import { isBanned } from './user-status.ts';
 
 export type { UserOrder, UserPosition };
 
-export type ListedBy = Omit<UserFilter, 'prefix' | 'hasPassword'> & {
+export type ListedBy = Omit<UserFilter, 'prefix' | 'hasPassword' | 'hasProvider'> & {
   /** How the email address, the username or the id begins, in any letter case. */
   search?: string | undefined;
-  /** What they can sign in with: 'password', or 'none' for nothing at all. */
+  /** What they can sign in with: 'password', another provider, or 'none' for nothing at all. */
   provider?: string | undefined;
 };
+
+/** Users by what they can sign in with. */
+const signingInWith = (provider: string | undefined): Pick<UserFilter, 'hasPassword' | 'hasProvider' | 'provider'> =>
+  provider === 'password'
+    ? { hasPassword: true }
+    : provider === 'none'
+      ? { hasPassword: false, hasProvider: false }
+      : { provider };
 
 /** What an administrator changes; what is absent stays, null clears. */
 export type AdministeredChanges = Omit<ProfileChanges, 'username'> & {
@@ -106,12 +114,8 @@ export const createAdministration = (parts: AdministrationParts) => {
     /** @param after A place that an earlier page of the same list gave. */
     async list(by: ListedBy, order: UserOrder, after: UserPosition | undefined, limit: number): Promise<UserPage> {
       const { search: text, provider, ...filter } = by;
-      // Nobody has signed in through any other yet.
-      if (provider !== undefined && provider !== 'password' && provider !== 'none')
-        return { users: [], next: undefined, total: 0, isEstimate: false };
-      const hasPassword = provider === undefined ? undefined : provider === 'password';
       const prefix = text === undefined ? undefined : keyOf(text);
-      return search.list({ ...filter, hasPassword, prefix }, order, after, limit);
+      return search.list({ ...filter, ...signingInWith(provider), prefix }, order, after, limit);
     },
 
     /** Whatever their state. @throws {DomainError} `unknown_user` */

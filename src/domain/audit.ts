@@ -39,7 +39,9 @@ export type AuditType =
   | 'client.updated'
   | 'client.deleted'
   | 'client.secret_rotated'
-  | 'signing_key.created';
+  | 'signing_key.created'
+  | 'identity.linked'
+  | 'identity.unlinked';
 
 export type AuditEvent = {
   type: AuditType;

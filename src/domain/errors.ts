@@ -28,7 +28,16 @@ export type ErrorCode =
   | 'password_too_common'
   | 'unknown_session'
   | 'unknown_app'
-  | 'too_busy';
+  | 'too_busy'
+  | 'unknown_provider'
+  | 'invalid_return_to'
+  | 'account_exists'
+  | 'identity_without_email'
+  | 'identity_taken'
+  | 'email_not_verified'
+  | 'unknown_identity'
+  | 'last_way_in'
+  | 'password_not_set';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

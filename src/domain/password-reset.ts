@@ -72,7 +72,7 @@ export const createPasswordReset = (
       (await oneTimeTokens.find(sha256(token), ['reset_password']))?.user,
 
     /**
-     * Spends the token for a new password, and ends every session and token of the user. API keys go on: they are no sign-in,
+     * Spends the token for a new password, and ends every session and token of the user. API keys go on, where the address was proven before: they are no sign-in,
      * and services would stop. A password that is not good enough leaves the token as it is.
      *
      * @throws {DomainError} `invalid_one_time_token`, and the password's.

@@ -124,9 +124,15 @@ export const createSignIn = (
      * The account of somebody who is signed in, when they show its password again. The same budget as for signing in: a
      * stolen token is no way to guess the password.
      *
-     * @throws {DomainError} `invalid_credentials`, `too_many_attempts`.
+     * @throws {DomainError} `password_not_set` for somebody who only signs in through another provider; `invalid_credentials`,
+     *   `too_many_attempts`.
      */
     async confirm(user: User, password: string, origin: Origin): Promise<User> {
+      if (user.passwordHash === null)
+        throw new DomainError(
+          'password_not_set',
+          'This account has no password yet: set one by a link in a mail first',
+        );
       const confirmed = await attempt(user.email, password, origin);
       if (confirmed?.id !== user.id) throw new DomainError('invalid_credentials', 'The current password is not right');
       return confirmed;

@@ -1,6 +1,7 @@
 import type { User } from '../domain/accounts.ts';
 import type { ShownKey } from '../domain/api-keys.ts';
 import { claimsOf } from '../domain/claims.ts';
+import type { Identity } from '../domain/identities.ts';
 import { isBanned, statusOf } from '../domain/user-status.ts';
 import type { ConnectedApp } from '../oidc/connected-apps.ts';
 import type { LiveSignIn } from '../oidc/sign-ins.ts';
@@ -78,5 +79,26 @@ export const appJson = ({ clientId, name, logoUri, scopes, createdAt, lastUsedAt
   logo_uri: logoUri ?? null,
   scopes,
   created_at: createdAt.toISOString(),
+  last_used_at: lastUsedAt.toISOString(),
+});
+
+/** Who the person is at another provider, as they see it. */
+export const identityJson = ({
+  id,
+  provider,
+  subject,
+  email,
+  emailVerified,
+  profile,
+  linkedAt,
+  lastUsedAt,
+}: Identity) => ({
+  id,
+  provider,
+  subject,
+  email,
+  email_verified: emailVerified,
+  ...(profile as { name?: string; picture?: string; username?: string }),
+  linked_at: linkedAt.toISOString(),
   last_used_at: lastUsedAt.toISOString(),
 });

@@ -48,6 +48,15 @@ const STATUS = {
   unknown_session: 404,
   unknown_app: 404,
   too_busy: 503,
+  unknown_provider: 404,
+  invalid_return_to: 422,
+  account_exists: 409,
+  identity_without_email: 422,
+  identity_taken: 409,
+  email_not_verified: 409,
+  unknown_identity: 404,
+  last_way_in: 409,
+  password_not_set: 409,
 } satisfies Record<ErrorCode, number>;
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.

@@ -23,6 +23,7 @@ export type ClientCard = {
 
 export type { LinkKind, NewPasswordError } from './mail-link-views.ts';
 export type LoginError = keyof Words['login']['errors'];
+export type AccountOutcome = keyof Words['account']['outcomes'];
 export type FieldError = keyof Words['login']['fieldErrors']['login'];
 /** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
 export type ScopeLine = { name: string; text?: string };
@@ -35,13 +36,15 @@ export type ViewData = MailLinkViews & {
     /** What was typed, or the app's login_hint. */
     login?: string;
     error?: LoginError;
+    /** The provider that the error is about. */
+    errorProvider?: string;
     fieldErrors?: { login?: FieldError; password?: FieldError };
     client?: ClientCard;
     /** The user has a session and is asked to confirm it is them. */
     reauthenticate?: boolean;
     /** Where a forgotten password is replaced. */
     forgotHref?: string;
-    /** Other ways to sign in, at most four. */
+    /** Other ways to sign in. */
     providers?: { id: string; label: string; href: string }[];
   };
   'select-account': {
@@ -82,7 +85,17 @@ export type ViewData = MailLinkViews & {
   home: { issuer: string; discoveryUrl: string };
   docs: Record<never, never>;
   /** Where the direct way to sign in ends. */
-  account: { account: { label: string } };
+  account: {
+    account: { label: string };
+    csrf: string;
+    /** What came of the form that was sent. */
+    outcome?: AccountOutcome | undefined;
+    hasPassword: boolean;
+    identities: { id: string; label: string; name: string }[];
+    providers: { id: string; label: string }[];
+  };
+  /** Another provider did not sign somebody in, and there is no form to say it on. */
+  'provider-failed': { provider: string; error: LoginError; backHref: string };
   /** Development only: what would have been mailed. */
   'kept-mails': { mails: KeptMail[] };
   'kept-mail': {

@@ -20,6 +20,9 @@ export type Message =
   /** Too many wrong passwords. */
   | { template: 'sign_in_locked' }
   /** A spent refresh token was presented: its sign-in was ended. */
-  | { template: 'token_reused'; app: string };
+  | { template: 'token_reused'; app: string }
+  /** Another provider, by its name, now signs in to the account, or does no longer. */
+  | { template: 'sign_in_method_added'; provider: string }
+  | { template: 'sign_in_method_removed'; provider: string };
 
 export type Recipient = { email: string; locale?: string | null | undefined };

@@ -49,6 +49,7 @@ const valuesOf = (message: Message, locale: MailLocale, host: string): Record<st
   ...('date' in message && { date: day(locale, message.date) }),
   ...('newEmail' in message && { newEmail: message.newEmail }),
   ...('app' in message && { app: message.app }),
+  ...('provider' in message && { provider: message.provider }),
 });
 
 const partsOf = (sentence: string, values: Record<string, string>): Part[] =>

@@ -9,6 +9,7 @@ import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { successorOf } from './engine-internals.ts';
+import type { Authentication } from './interactions.ts';
 import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
@@ -63,6 +64,7 @@ export const createFirstPartyTokens = (
     scope: string;
     authTime: number;
     rotations: number;
+    amr: string[];
     /** The refresh token's identifier; a random one when absent. */
     jti?: string;
     iiat?: number;
@@ -73,7 +75,7 @@ export const createFirstPartyTokens = (
     const common = { client: await client(), accountId, grantId, gty: 'password', scope };
     const accessToken = new provider.AccessToken(common);
     accessToken.resourceServer = resourceServer;
-    const refreshToken = new provider.RefreshToken({ ...common, ...lineage, resource: issuer, amr: ['pwd'] });
+    const refreshToken = new provider.RefreshToken({ ...common, ...lineage, resource: issuer });
     return {
       access_token: await accessToken.save(),
       refresh_token: await refreshToken.save(),
@@ -152,7 +154,7 @@ export const createFirstPartyTokens = (
 
   return {
     /** A fresh grant of the platform's own apps, and its first pair of tokens. */
-    async issue(user: User): Promise<Issued> {
+    async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
       grant.addResourceScope(issuer, KEY_SCOPES.join(' '));
       await outlive(grant);
@@ -161,8 +163,9 @@ export const createFirstPartyTokens = (
         accountId: user.id,
         grantId,
         scope: await firstPartyScope(user),
-        authTime: Math.floor(Date.now() / 1000),
+        authTime: authTime ?? Math.floor(Date.now() / 1000),
         rotations: 0,
+        amr,
       });
       return { grantId, tokens };
     },
@@ -205,6 +208,7 @@ export const createFirstPartyTokens = (
         scope: await firstPartyScope(user),
         authTime: token.authTime ?? 0,
         rotations: rotations + 1,
+        amr: token.amr ?? [],
         iiat,
         jti: successorOf(secrets, token.jti),
       });

@@ -2,7 +2,10 @@ import { interactionPolicy } from 'oidc-provider';
 
 const { Check, Prompt, base } = interactionPolicy;
 
-/** How sure a sign-in with a password makes us: NIST SP 800-63B authenticator assurance level 1. */
+/**
+ * How sure a sign-in with a password makes us: NIST SP 800-63B authenticator assurance level 1. Another provider's word makes us no
+ * surer (SP 800-63C): how it knew, amr tells.
+ */
 export const ACR_PASSWORD = 'aal1';
 
 /** When a person is asked, and for what: the engine's own prompts, and what OIDC Core and this service add. */

@@ -16,6 +16,8 @@ export type PendingInteraction = {
   loginHint: string | undefined;
   /** Who is signed in in this browser already, if anybody. */
   accountId: string | undefined;
+  /** The app insists that the person has signed in within so many seconds; 0 for anew in any case. */
+  maxAgeSeconds: number | undefined;
   /** The app insists on this user (id_token_hint or claims.id_token.sub). */
   requiredSub: string | undefined;
   /** Asked for and not granted yet. */
@@ -25,6 +27,9 @@ export type PendingInteraction = {
   /** Asked for again: granted before. */
   grantedScopes: string[];
 };
+
+/** How somebody has shown who they are (RFC 8176), and when, in epoch seconds: now when absent. */
+export type Authentication = { amr: string[]; authTime?: number | undefined };
 
 /** What the engine's consent prompt says is not granted yet. */
 type Missing = {
@@ -41,6 +46,12 @@ const subjectOf = (idToken: unknown): string | undefined => {
 };
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
+
+/** OIDC Core §3.1.2.1: prompt=login, and max_age. */
+const maxAgeOf = ({ prompt, max_age }: Interaction['params']): number | undefined => {
+  if (text(prompt)?.split(' ').includes('login')) return 0;
+  return max_age === undefined || max_age === null ? undefined : Number(max_age);
+};
 
 /** Reasons no sign-in of ours can cure: asking again and again would trap the person in a loop. */
 const unmetAcr = ({ prompt }: Interaction): boolean => {
@@ -98,6 +109,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
         uiLocales: text(params.ui_locales),
         loginHint: text(params.login_hint),
         accountId: session?.accountId,
+        maxAgeSeconds: maxAgeOf(params),
         requiredSub: subjectOf(params.id_token_hint) ?? text(requested.id_token?.sub?.value),
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
@@ -108,7 +120,12 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
     },
 
     /** Signs the user in to this browser. @returns where the browser goes on. */
-    async login(req: IncomingMessage, res: ServerResponse, user: User): Promise<string> {
+    async login(
+      req: IncomingMessage,
+      res: ServerResponse,
+      user: User,
+      { amr, authTime }: Authentication = { amr: ['pwd'] },
+    ): Promise<string> {
       const interaction = await current(req, res);
       const { session } = interaction;
       if (session?.uid && session.accountId !== user.id) {
@@ -119,7 +136,12 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
         await interaction.persist();
       }
       return finish(req, res, {
-        login: { accountId: user.id, acr: ACR_PASSWORD, amr: ['pwd'] },
+        login: {
+          accountId: user.id,
+          acr: ACR_PASSWORD,
+          amr,
+          ...(authTime !== undefined && { ts: Math.min(authTime, Math.floor(Date.now() / 1000)) }),
+        },
         ...(interaction.prompt.name === 'select_account' && { select_account: {} }),
       });
     },

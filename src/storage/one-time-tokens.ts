@@ -60,14 +60,27 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
     /**
      * Spends a reset token for a new password; the address that it was sent to counts as proven. Undefined when the token is
      * not live, or was sent to an address that is no longer the user's. Of any number of redemptions at once, one is done.
+     *
+     * Whatever else was mailed ends, a change of address included. Where the address is proven for the first time, what others may
+     * have left in the account before its owner came goes too: identities of other providers, and API keys.
      */
     async redeemReset(tokenHash: string, passwordHash: string): Promise<User | undefined> {
       const [changed] = await prisma.$queryRaw<{ id: string }[]>`
         WITH spent AS (
           DELETE FROM one_time_tokens
            WHERE token_hash = ${tokenHash} AND purpose = 'reset_password' AND expires_at > now() RETURNING user_id, email
+        ), holder AS (
+          SELECT u.id, u.email_verified FROM users u JOIN spent ON u.id = spent.user_id AND u.email = spent.email
+           WHERE u.banned_at IS NULL OR u.banned_until <= now()
+        ), others AS (
+          DELETE FROM one_time_tokens o USING holder h WHERE o.user_id = h.id AND o.token_hash <> ${tokenHash}
+        ), strangers AS (
+          DELETE FROM identities i USING holder h WHERE i.user_id = h.id AND NOT h.email_verified
+        ), strange_keys AS (
+          DELETE FROM api_keys k USING holder h WHERE k.user_id = h.id AND NOT h.email_verified
         )
-        UPDATE users u SET password_hash = ${passwordHash}, email_verified = true, updated_at = now()
+        UPDATE users u SET password_hash = ${passwordHash}, email_verified = true,
+                           pending_email = NULL, pending_email_until = NULL, updated_at = now()
           FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND (u.banned_at IS NULL OR u.banned_until <= now())
         RETURNING u.id::text`;
       return changed && userOf(changed.id);

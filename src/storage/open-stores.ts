@@ -11,6 +11,7 @@ import { createClients } from './clients.ts';
 import { createConsents } from './consents.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
+import { createIdentities } from './identities.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
 import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
@@ -181,6 +182,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       signIns: createSignIns(prisma),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
+      identities: createIdentities(prisma),
       oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),
       outgoingMails: createOutgoingMails(prisma),
       auditLog: (macOf) => createAuditLog(pool, macOf),

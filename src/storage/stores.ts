@@ -5,6 +5,7 @@ import type { Artifacts } from './artifacts.ts';
 import type { AuditLog, MacOf } from './audit.ts';
 import type { Clients } from './clients.ts';
 import type { Consents } from './consents.ts';
+import type { Identities } from './identities.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
@@ -31,6 +32,7 @@ export type Stores = {
   signIns: SignIns;
   artifacts: Artifacts;
   rateLimits: RateLimits;
+  identities: Identities;
   oneTimeTokens: OneTimeTokens;
   outgoingMails: OutgoingMails;
   /** The audit log, under a key that the stores do not have. */

@@ -7,6 +7,10 @@ export type UserFilter = {
   status?: 'active' | 'banned' | 'pending_deletion' | undefined;
   role?: string | undefined;
   hasPassword?: boolean | undefined;
+  /** The provider that they can sign in with. */
+  provider?: string | undefined;
+  /** False: with no provider at all. */
+  hasProvider?: false | undefined;
   emailVerified?: boolean | undefined;
   createdFrom?: Date | undefined;
   /** Not included. */
@@ -48,7 +52,7 @@ export const STATUS = {
 
 /** Everything but the prefix; all have to hold. */
 export const conditionsOf = (filter: UserFilter): Condition[] => {
-  const { status, role, hasPassword, emailVerified, createdFrom, createdTo } = filter;
+  const { status, role, hasPassword, provider, hasProvider, emailVerified, createdFrom, createdTo } = filter;
   const found: Condition[] = [];
   const add = (sql: (param: Param) => string): unknown => found.push({ sql, indexed: true, leads: 'created_at' });
 
@@ -57,6 +61,12 @@ export const conditionsOf = (filter: UserFilter): Condition[] => {
   else if (status !== undefined) add(() => STATUS[status]);
   if (role !== undefined) add((param) => `role = ${param(role)}`);
   if (hasPassword !== undefined) add(() => `password_hash IS ${hasPassword ? 'NOT NULL' : 'NULL'}`);
+  // Counted by its own index; it knows no order of users.
+  const identity = 'SELECT 1 FROM identities i WHERE i.user_id = users.id';
+  if (provider !== undefined)
+    found.push({ sql: (param) => `EXISTS (${identity} AND i.provider = ${param(provider)})`, indexed: true });
+  // Among those without a password; what is left over is not worth an index.
+  if (hasProvider === false) found.push({ sql: () => `NOT EXISTS (${identity})`, indexed: false });
   if (emailVerified !== undefined) add(() => `email_verified = ${emailVerified}`);
   const time = (sql: (param: Param) => string) =>
     found.push({ sql, indexed: true, leads: 'created_at', isRange: true });

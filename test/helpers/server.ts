@@ -67,6 +67,8 @@ export const startServer = async (
       refreshRetrySeconds: 60,
       // Tests try out many links from one network; those that are about limits set their own.
       rateLimits: { ...DEFAULT_LIMITS, 'link-network': { points: 10_000, seconds: 900 } },
+      federation: { openid: [] },
+      firstPartyOrigins: [],
       version: 'test',
       ...overrides,
     },

@@ -7,7 +7,15 @@ import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import Koa from 'koa';
 import { type Locale, supportedLocales } from '../../src/http/locale.ts';
-import { type ClientCard, createPages, type NewPasswordError, type View, type ViewData } from '../../src/http/pages.ts';
+import {
+  type AccountOutcome,
+  type ClientCard,
+  createPages,
+  type LoginError,
+  type NewPasswordError,
+  type View,
+  type ViewData,
+} from '../../src/http/pages.ts';
 
 const views = new URL('../../views/', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, views), 'utf8');
@@ -109,7 +117,22 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
   })),
   'link-done': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
   'link-expired': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
-  account: [{ account: { label: 'ada@example.com' } }],
+  account: [
+    { account: { label: 'ada@example.com' }, csrf: 'csrf-1', hasPassword: true, identities: [], providers: [] },
+    ...(Object.keys(JSON.parse(read('locales/en.json')).account.outcomes) as AccountOutcome[]).map((outcome) => ({
+      account: { label: 'ada@example.com' },
+      csrf: 'csrf-1',
+      outcome,
+      hasPassword: false,
+      identities: [{ id: 'id-1', label: 'Google', name: 'ada@gmail.example' }],
+      providers: [{ id: 'google', label: 'Google' }],
+    })),
+  ],
+  'provider-failed': (Object.keys(JSON.parse(read('locales/en.json')).login.errors) as LoginError[]).map((error) => ({
+    provider: 'Google',
+    error,
+    backHref: '/login',
+  })),
   logout: [
     { action: '/oauth/logout/confirm', xsrf: 'xsrf-1' },
     { action: '/oauth/logout/confirm', xsrf: 'xsrf-1', client: acme, account: { label: 'ada@example.com' } },

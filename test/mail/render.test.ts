@@ -17,6 +17,8 @@ const every: { [T in Message['template']]: Extract<Message, { template: T }> } =
   already_registered: { template: 'already_registered', link },
   sign_in_locked: { template: 'sign_in_locked' },
   token_reused: { template: 'token_reused', app: 'Acme Notes' },
+  sign_in_method_added: { template: 'sign_in_method_added', provider: 'Google' },
+  sign_in_method_removed: { template: 'sign_in_method_removed', provider: 'Acme Staff' },
 };
 const messages: Message[] = Object.values(every);
 const locales: MailLocale[] = ['en', 'zh-CN'];
@@ -102,6 +104,8 @@ test('what an app or a user is called is only ever text on its line', (t) => {
   const hostile = `"><script>alert(1)</script>\r\nBcc: eve@example.com\r\n\r\n<img src=x onerror='x'>&\u202Egnp\u200B{{host}}`;
   for (const message of [
     { template: 'token_reused', app: hostile },
+    { template: 'sign_in_method_added', provider: hostile },
+    { template: 'sign_in_method_removed', provider: hostile },
     { template: 'email_changed', newEmail: hostile },
     { template: 'email_change_requested', newEmail: hostile },
     { template: 'deletion_scheduled', date: hostile },

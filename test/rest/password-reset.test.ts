@@ -35,7 +35,8 @@ const asked = async () => {
 };
 
 test('a reset token sets a new password, ends every session and token, leaves API keys, and a mail says so', async (t) => {
-  const { email, auth, refresh, token } = await asked();
+  const { id, email, auth, refresh, token } = await asked();
+  await sql('UPDATE users SET email_verified = true WHERE id = $1', [id]);
   const key = await rest.post('/users/api-keys', { name: 'service' }, auth);
   const link = await linkTo(server, email, 'reset_password');
   t.is(link.origin + link.pathname, `${server.issuer}/reset-password`);
@@ -46,8 +47,27 @@ test('a reset token sets a new password, ends every session and token, leaves AP
   t.is((await rest.post('/auth/login', { email, password: 'changed1' })).status, 200);
   const byKey = await rest.get('/users/me', { 'X-API-Key': String(key.body.key) });
   t.is(byKey.status, 200);
-  t.true(byKey.body.email_verified, 'the link proved the address');
   t.is((await mailsTo(server, email))[0]?.template, 'password_changed');
+});
+
+test('who proves an address for the first time finds nothing in the account that others have left there', async (t) => {
+  const { email, auth, token } = await asked();
+  const key = await rest.post('/users/api-keys', { name: 'left behind' }, auth);
+  t.is((await reset(token)).status, 204);
+  t.is((await rest.get('/users/me', { 'X-API-Key': String(key.body.key) })).status, 401);
+  const { body } = await rest.post('/auth/login', { email, password: 'changed1' });
+  const me = await rest.get('/users/me', { authorization: `Bearer ${body.access_token}` });
+  t.true(me.body.email_verified, 'the link proved the address');
+});
+
+test('a new password calls off a change of address that was asked for before', async (t) => {
+  const { id, email, auth, token } = await asked();
+  await rest.put('/users/me', { email: 'attacker@example.com', current_password: 'secret1' }, auth);
+  const change = await tokenTo(server, 'attacker@example.com', 'confirm_email_change');
+  t.is((await reset(token)).status, 204);
+  t.is((await rest.post('/auth/verify-email', { token: change })).status, 422);
+  const { rows } = await sql('SELECT email, pending_email FROM users WHERE id = $1', [id]);
+  t.deepEqual(rows, [{ email, pending_email: null }]);
 });
 
 test('of 100 redemptions of one token at once, one succeeds', async (t) => {

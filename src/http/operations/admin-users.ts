@@ -11,7 +11,9 @@ export const UserListQuery = z.strictObject({
   ),
   status: z.enum(['active', 'banned', 'pending_deletion']).optional(),
   role: QueryText.optional(),
-  provider: QueryText.optional().describe('What they can sign in with: `password`, or `none` for nothing at all.'),
+  provider: QueryText.optional().describe(
+    'What they can sign in with: `password`, a provider such as `google`, or `none` for nothing at all.',
+  ),
   email_verified: z
     .enum(['true', 'false'])
     .transform((text) => text === 'true')

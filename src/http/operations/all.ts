@@ -7,6 +7,7 @@ import { apiKeyOperations } from './api-keys.ts';
 import { appOperations } from './apps.ts';
 import { authOperations } from './auth.ts';
 import { exportOperations } from './export.ts';
+import { identityOperations } from './identities.ts';
 import { oauthOperations } from './oauth.ts';
 import { sessionOperations } from './sessions.ts';
 import { userOperations } from './users.ts';
@@ -17,6 +18,7 @@ export const allOperations: Operations = {
   ...userOperations,
   ...exportOperations,
   ...appOperations,
+  ...identityOperations,
   ...sessionOperations,
   ...apiKeyOperations,
   ...adminUsersOperations,

@@ -18,6 +18,7 @@ export const Refresh = z.strictObject({ refresh_token: z.string().min(1).max(512
 export const Logout = z.strictObject({ refresh_token: z.string().min(1).max(512).optional() });
 export const Address = z.strictObject({ email: Email });
 export const Reset = z.strictObject({ token: OneTimeToken, new_password: Password });
+export const Exchange = z.strictObject({ code: z.string().min(1).max(512) });
 export const Verification = z.strictObject({ token: OneTimeToken });
 
 const TokenPair = z.strictObject({
@@ -54,6 +55,15 @@ export const authOperations = {
     answers: { 200: { description: 'An access token and a refresh token', body: TokenPair } },
     problems: [401, 429],
   },
+  'POST /auth/exchange': {
+    summary: 'Exchanges the code of a sign-in through another provider for tokens',
+    description:
+      'The code came with the browser from `GET /oauth/{provider}/login?return_to=…`. It works once, within 60 seconds.',
+    auth: 'none',
+    body: Exchange,
+    example: { code: 'dGhl…' },
+    answers: { 200: { description: 'An access token and a refresh token', body: TokenPair } },
+  },
   'POST /auth/refresh': {
     summary: 'Exchanges a refresh token for a new pair',
     description:
@@ -85,7 +95,7 @@ export const authOperations = {
   'POST /auth/reset-password': {
     summary: 'Sets a new password with a token from a mail',
     description:
-      'Ends every session and token of the user; API keys go on. A password that is refused leaves the token as it is.',
+      'Ends every session and token of the user; API keys go on, unless the address is proven only now: then they go too, with the sign-ins through other providers. A change of address that was asked for before is off. A password that is refused leaves the token as it is.',
     auth: 'none',
     body: Reset,
     example: { token: 'dGhl…', new_password: 'correct horse battery' },

@@ -3,6 +3,7 @@ import type { Operations } from '../operation.ts';
 import { Key } from './api-keys.ts';
 import { App } from './apps.ts';
 import { Account, Timestamp } from './fields.ts';
+import { Identity } from './identities.ts';
 import { Session } from './sessions.ts';
 
 const Export = z.strictObject({
@@ -11,6 +12,7 @@ const Export = z.strictObject({
   api_keys: z.array(Key),
   sessions: z.array(Session),
   apps: z.array(App),
+  identities: z.array(Identity),
   outstanding_links: z.array(
     z.strictObject({
       purpose: z.string(),
@@ -26,7 +28,7 @@ export const exportOperations = {
   'GET /users/me/export': {
     summary: 'Everything that is held about the caller',
     description:
-      'Account, API keys without their secrets, sign-ins, connected apps, links in mails that still work, and the newest 1000 events of the audit log that name them. Of what somebody else did, who and from where is left out.',
+      'Account, API keys without their secrets, sign-ins, connected apps, the other providers that they sign in with, links in mails that still work, and the newest 1000 events of the audit log that name them. Of what somebody else did, who and from where is left out.',
     auth: 'bearer',
     scope: 'read:profile',
     answers: { 200: { description: 'A file', body: Export } },

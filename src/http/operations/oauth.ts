@@ -113,6 +113,33 @@ export const oauthOperations = {
       400: { description: 'The request does not fit: a page says why', type: 'text/html' },
     },
   },
+  'GET /oauth/:provider/login': {
+    tag: 'Other providers',
+    summary: 'Where one of the platform’s own apps sends the browser to sign in through another provider',
+    description:
+      'Ends at `return_to` with `code`, for POST /auth/exchange, or with `error`. Without `return_to` it is a sign-in on the hosted pages.',
+    auth: 'none',
+    query: z.looseObject({
+      return_to: z.string().optional().describe('At one of FIRST_PARTY_ORIGINS, without a fragment'),
+    }),
+    answers: {
+      303: { description: 'On to the provider' },
+      503: { description: 'The provider does not answer: a page says so', type: 'text/html' },
+    },
+    problems: [404],
+  },
+  'GET /oauth/:provider/callback': {
+    tag: 'Other providers',
+    summary: 'Where the provider sends the browser back; the address to register there',
+    auth: 'none',
+    query: z.looseObject({ code: z.string().optional(), state: z.string().optional(), error: z.string().optional() }),
+    answers: {
+      303: { description: 'On to what the sign-in was for' },
+      400: { description: 'Nobody came of it, and there is no form to say it on: a page does', type: 'text/html' },
+      503: { description: 'The provider does not answer: a page says so', type: 'text/html' },
+    },
+    problems: [404],
+  },
   'POST /oauth/token': {
     tag: 'Tokens',
     summary: 'Exchanges a code, a refresh token or client credentials for tokens (RFC 6749 §3.2)',

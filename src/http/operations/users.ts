@@ -45,18 +45,19 @@ export const userOperations = {
   },
   'PUT /users/me/password': {
     summary: 'Changes the password',
-    description: "Ends every session and token of the user, the caller's included. API keys go on.",
+    description:
+      'Ends every session and token of the user, the caller’s included. API keys go on. Who has none yet (409 `password_not_set`) sets one by a link in a mail: POST /auth/forgot-password.',
     auth: 'bearer',
     scope: 'write:profile',
     body: NewPassword,
     example: { current_password: 'test123', new_password: 'correct horse battery' },
     answers: { 204: { description: 'The new password holds' } },
-    problems: [401, 403, 429],
+    problems: [401, 403, 409, 429],
   },
   'DELETE /users/me': {
     summary: 'Asks for the account to be deleted',
     description:
-      'Every session and token ends at once, and API keys are refused. For 14 days signing in with the password restores the account; then it is erased, with its keys, consents and sign-ins. The last administrator cannot go.',
+      'Every session and token ends at once, and API keys are refused. For 14 days signing in restores the account; then it is erased, with its keys, consents and sign-ins. The last administrator cannot go.',
     auth: 'bearer',
     scope: 'write:profile',
     body: Deletion,

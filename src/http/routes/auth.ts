@@ -2,7 +2,8 @@ import { Router } from '@koa/router';
 import { type Accounts, keyOf } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
 import { DomainError } from '../../domain/errors.ts';
-import type { PasswordReset } from '../../domain/password-reset.ts';
+import type { Identities } from '../../domain/identities.ts';
+import { invalidOneTimeToken, type PasswordReset } from '../../domain/password-reset.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
@@ -10,6 +11,7 @@ import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
+import type { ExchangeCodes } from '../exchange-codes.ts';
 import * as body from '../operations/auth.ts';
 import { limitLinks, limitMails, tellBudget } from '../rate-limit.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
@@ -24,6 +26,8 @@ export const authRoutes = (
   passwordReset: PasswordReset,
   verification: Verification,
   audit: Audit,
+  identities: Identities,
+  codes: ExchangeCodes,
   throttles: Throttles,
   requireUser: RequireUser,
 ) =>
@@ -48,6 +52,16 @@ export const authRoutes = (
       ctx.set('Cache-Control', 'no-store');
       const issued = await tokens.issue(user);
       await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+      ctx.body = issued.tokens;
+    })
+    .post('/exchange', async (ctx) => {
+      ctx.set('Cache-Control', 'no-store');
+      const what = await codes.redeem(jsonOf(ctx, body.Exchange).code);
+      const user = what && (await accounts.find(what.userId));
+      if (!user) throw invalidOneTimeToken();
+      const issued = await tokens.issue(user, what);
+      await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+      await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
       ctx.body = issued.tokens;
     })
     .post('/refresh', async (ctx) => {

@@ -1,10 +1,11 @@
 import { Router } from '@koa/router';
 import type { ApiKeys } from '../../domain/api-keys.ts';
 import type { Audit, RecordedEvent } from '../../domain/audit.ts';
+import type { Identities } from '../../domain/identities.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { ConnectedApps } from '../../oidc/connected-apps.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
-import { accountJson, apiKeyJson, appJson, sessionJson } from '../account-json.ts';
+import { accountJson, apiKeyJson, appJson, identityJson, sessionJson } from '../account-json.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
 
 const EVENTS = 1_000;
@@ -31,6 +32,7 @@ export const exportRoutes = (
   apiKeys: ApiKeys,
   signIns: SignInList,
   apps: ConnectedApps,
+  identities: Identities,
   verification: Verification,
   audit: Audit,
   requireUser: RequireUser,
@@ -39,10 +41,11 @@ export const exportRoutes = (
     .use(requireUser)
     .get('/', requirePerson, requireScope('read:profile'), async (ctx) => {
       const { user, grantId } = ctx.state;
-      const [keys, sessions, connected, links, events] = await Promise.all([
+      const [keys, sessions, connected, linked, links, events] = await Promise.all([
         apiKeys.list(user.id),
         signIns.list(user.id, grantId),
         apps.list(user.id),
+        identities.list(user.id),
         verification.outstanding(user.id),
         audit.listOf(user.id, EVENTS),
       ]);
@@ -53,6 +56,7 @@ export const exportRoutes = (
         api_keys: keys.map(apiKeyJson),
         sessions: sessions.map(sessionJson),
         apps: connected.map(appJson),
+        identities: linked.map(identityJson),
         outstanding_links: links.map(({ purpose, email, createdAt, expiresAt }) => ({
           purpose,
           email,

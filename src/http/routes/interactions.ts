@@ -8,8 +8,8 @@ import type { Interactions, PendingInteraction } from '../../oidc/interactions.t
 import { type Csrf, CsrfError } from '../csrf.ts';
 import { clientCard } from '../engine-pages.ts';
 import { storeDown } from '../error-handler.ts';
+import { goOn, type InteractionPages, labelOf } from '../interaction-pages.ts';
 import type { FieldError, LoginError, Pages, ViewData } from '../pages.ts';
-import { allowFormTarget } from '../security-headers.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
 const Token = z.object({ csrf: z.string() });
@@ -34,8 +34,6 @@ const STATUS: Partial<Record<LoginError, number>> = {
   temporarily_unavailable: 503,
 };
 
-const labelOf = (user: { email: string; username: string | null }): string => user.username ?? user.email;
-
 /** Where the app's people will find themselves, as they would say it. */
 const hostOf = (redirectUri: string | undefined): string => {
   if (redirectUri === undefined || !URL.canParse(redirectUri)) return '';
@@ -47,25 +45,13 @@ const hostOf = (redirectUri: string | undefined): string => {
 /** Login, account choice and consent: the pages of an authorization request. */
 export const interactionRoutes = (
   interactions: Interactions,
+  interactionPages: InteractionPages,
   accounts: Accounts,
   signIn: SignIn,
   pages: Pages,
   csrf: Csrf,
 ) => {
-  const loginPage = async (ctx: Context, pending: PendingInteraction, more: Partial<ViewData['login']> = {}) => {
-    const signedIn = pending.accountId === undefined ? undefined : await accounts.find(pending.accountId);
-    const reauthenticate = signedIn !== undefined && pending.prompt === 'login';
-    pages.render(ctx, 'login', {
-      action: `/interaction/${pending.uid}/login`,
-      cancelAction: `/interaction/${pending.uid}/cancel`,
-      forgotHref: `/forgot-password?interaction=${pending.uid}`,
-      csrf: csrf.token(pending.uid),
-      login: pending.loginHint ?? (reauthenticate ? labelOf(signedIn) : undefined),
-      client: clientCard(pending.client),
-      reauthenticate,
-      ...more,
-    });
-  };
+  const { loginPage, pendingOf } = interactionPages;
 
   const chooserPage = async (ctx: Context, pending: PendingInteraction, current: string) => {
     pages.render(ctx, 'select-account', {
@@ -96,23 +82,6 @@ export const interactionRoutes = (
     if (user) await chooserPage(ctx, pending, labelOf(user));
     else if (pending.prompt === 'consent') await consentPage(ctx, pending);
     else await loginPage(ctx, pending);
-  };
-
-  /** The interaction of this browser; undefined when the answer is already given. */
-  const pendingOf = async (ctx: Context): Promise<PendingInteraction | undefined> => {
-    const pending = await interactions.pending(ctx.req, ctx.res);
-    if ('continueTo' in pending) {
-      goOn(ctx, pending.continueTo);
-      return undefined;
-    }
-    ctx.state.uiLocales = pending.uiLocales;
-    allowFormTarget(ctx, pending.redirectUri);
-    return pending;
-  };
-
-  const goOn = (ctx: Context, location: string) => {
-    ctx.status = 303;
-    ctx.redirect(location);
   };
 
   /** As `pendingOf`, for a form: refuses one that our page did not send. */

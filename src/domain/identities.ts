@@ -1,0 +1,225 @@
+import { randomInt, randomUUID } from 'node:crypto';
+import type { Mail } from '../mail/outbox.ts';
+import type { Identity, IdentityColumns, Identities as IdentityStore } from '../storage/identities.ts';
+import type { Users } from '../storage/users.ts';
+import {
+  emailColumns,
+  isEmail,
+  isUsername,
+  keyOf,
+  profileColumns,
+  recipientOf,
+  type User,
+  usernameColumns,
+} from './accounts.ts';
+import type { Audit } from './audit.ts';
+import type { Deletion } from './deletion.ts';
+import { DomainError } from './errors.ts';
+import { isBanned } from './user-status.ts';
+import type { Verification } from './verification.ts';
+
+export type { Identity };
+
+/** Somebody whom another provider vouches for. */
+export type Vouched = {
+  provider: string;
+  /** Names the person at the provider. */
+  subject: string;
+  email?: string | undefined;
+  emailVerified: boolean;
+  name?: string | undefined;
+  picture?: string | undefined;
+  username?: string | undefined;
+};
+
+/** A provider that is set up: what it is called in the database, and by people. */
+export type NamedProvider = { id: string; label: string };
+
+/** Everything somebody else does at the same time changes what there is to do; so often it is looked at anew. */
+const ATTEMPTS = 10;
+const BASE_LENGTH = 40;
+
+const columnsOf = ({ provider, subject, email, emailVerified, name, picture, username }: Vouched): IdentityColumns => ({
+  provider,
+  subject,
+  email: email ?? null,
+  emailVerified: email !== undefined && emailVerified,
+  profile: { name, picture, username },
+});
+
+/** A username to begin with, of what the provider says. */
+export const derivedUsername = ({ username, email, name }: Pick<Vouched, 'username' | 'email' | 'name'>): string => {
+  // A username at the provider may be an address.
+  const wishes = [username, email, name].map((text) =>
+    (text ?? '')
+      .replace(/@.*/u, '')
+      .normalize('NFKC')
+      .replace(/\s+/gu, '.')
+      .replace(/[^\p{L}\p{N}._-]+/gu, '')
+      .replace(/^[._-]+/u, '')
+      .slice(0, BASE_LENGTH)
+      .toWellFormed()
+      .replace(/[^\p{L}\p{N}._-]+/gu, ''),
+  );
+  return wishes.find(isUsername) ?? 'user';
+};
+
+// Look-ups take Unicode's many forms of a letter for one; mail servers need not, and then it is somebody else's mailbox.
+const isSameMailbox = (a: string, b: string): boolean => {
+  const plain = (address: string) => address.trim().replace(/[A-Z]/g, (letter) => letter.toLowerCase());
+  return plain(a) === plain(b);
+};
+
+export type IdentityParts = {
+  users: Users;
+  identities: IdentityStore;
+  deletion: Deletion;
+  verification: Verification;
+  mail: Mail;
+  audit: Audit;
+  providers: NamedProvider[];
+};
+
+export type Identities = ReturnType<typeof createIdentities>;
+
+/** Who people are at other providers, and which account that signs in to. */
+export const createIdentities = (parts: IdentityParts) => {
+  const { users, identities, deletion, verification, mail, audit, providers } = parts;
+  const labelOf = (id: string): string => providers.find((provider) => provider.id === id)?.label ?? id;
+
+  const linked = async (user: User, { provider }: Vouched): Promise<void> => {
+    await mail.send(recipientOf(user), { template: 'sign_in_method_added', provider: labelOf(provider) });
+    await audit.record({ type: 'identity.linked', actor: user.id, target: user.id, details: { provider } });
+  };
+
+  const refused = async (vouched: Vouched, reason: string, target: string, client: string | undefined) =>
+    audit.record({ type: 'login.failed', target, client, details: { method: vouched.provider, reason } });
+
+  /** The account, if its holder may sign in; one that waits to be erased is restored. */
+  const admitted = async (user: User, vouched: Vouched, client: string | undefined): Promise<User> => {
+    if (isBanned(user)) {
+      await refused(vouched, 'banned', user.id, client);
+      throw new DomainError('user_banned', 'this account cannot be signed in to');
+    }
+    if (!user.eraseAfter) return user;
+    const restored = user.eraseAfter.getTime() > Date.now() ? await deletion.restore(user) : undefined;
+    if (!restored) throw new DomainError('unknown_user', 'this account is being erased');
+    return restored;
+  };
+
+  const signUp = async (vouched: Vouched, email: string, attempt: number): Promise<User | undefined> => {
+    const base = derivedUsername(vouched);
+    const username = attempt === 0 ? base : `${base}-${randomInt(10 ** (attempt + 2))}`;
+    const created = await identities.signUp(
+      {
+        ...profileColumns({ name: vouched.name, picture: vouched.picture }),
+        ...emailColumns(email),
+        ...usernameColumns(username),
+        id: randomUUID(),
+        emailVerified: vouched.emailVerified,
+        passwordHash: null,
+        role: 'user',
+      },
+      columnsOf(vouched),
+    );
+    if (typeof created === 'string') return undefined;
+    const details = { method: vouched.provider };
+    await audit.record({ type: 'user.registered', actor: created.id, target: created.id, details });
+    if (!created.emailVerified) await verification.mailLink(created);
+    return created;
+  };
+
+  return {
+    /**
+     * The account of somebody whom a provider vouches for. Who was never here gets one. An account that has the same address is
+     * theirs only when both sides have proven it: an address that the provider has not verified may be anybody's, and an account
+     * whose address is not proven may have been made by somebody who waits for its owner.
+     *
+     * @param client The app that the sign-in is for.
+     * @throws {DomainError} `identity_without_email`; `account_exists` when they must sign in to it first; `user_banned`;
+     *   `unknown_user` when it is being erased.
+     * @see [Pre-hijacked accounts](https://arxiv.org/abs/2205.10174)
+     */
+    async signIn(vouched: Vouched, client?: string): Promise<User> {
+      const email = vouched.email !== undefined && isEmail(vouched.email) ? vouched.email.trim() : undefined;
+      for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+        const known = await identities.find(vouched.provider, vouched.subject);
+        if (known) {
+          const user = await admitted(known.user, vouched, client);
+          await identities.used(known.id, columnsOf(vouched));
+          return user;
+        }
+        if (email === undefined)
+          throw new DomainError(
+            'identity_without_email',
+            'the provider gives no email address, which an account needs',
+          );
+
+        const holder = await users.findByLogin(keyOf(email));
+        if (!holder) {
+          const created = await signUp(vouched, email, attempt);
+          if (created) return created;
+          continue;
+        }
+        const proven = vouched.emailVerified && holder.emailVerified && isSameMailbox(holder.email, email);
+        if (!proven) {
+          await refused(vouched, 'account_exists', holder.id, client);
+          throw new DomainError('account_exists', 'there is an account with this address: sign in to it first');
+        }
+        const user = await admitted(holder, vouched, client);
+        if ((await identities.link(user.id, columnsOf(vouched), keyOf(email))) === 'linked') {
+          await linked(user, vouched);
+          return user;
+        }
+      }
+      throw new Error('the account changed each time it was looked at');
+    },
+
+    /** Puts on record that somebody signed in. */
+    signedIn: (user: User, provider: string, client: string | undefined): Promise<void> =>
+      audit.record({
+        type: 'login.succeeded',
+        actor: user.id,
+        target: user.id,
+        client,
+        details: { method: provider },
+      }),
+
+    /** First linked first. */
+    list: (userId: string): Promise<Identity[]> => identities.list(userId),
+
+    /**
+     * Lets a provider sign in to the account of somebody who is signed in. Only once the account's address is proven: until then it
+     * may be somebody else's, who would find a stranger's way in when they come.
+     *
+     * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account.
+     */
+    async link(user: User, vouched: Vouched): Promise<void> {
+      const outcome = await identities.link(user.id, columnsOf(vouched));
+      if (outcome === 'identity_taken')
+        throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
+      if (outcome === 'unproven')
+        throw new DomainError('email_not_verified', 'the address of the account must be confirmed first');
+      if (outcome === 'linked') await linked(user, vouched);
+    },
+
+    /**
+     * Takes a sign-in off the account.
+     *
+     * @param id A uuid.
+     * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`.
+     */
+    async unlink(user: User, id: string): Promise<void> {
+      const usable = providers.map((provider) => provider.id);
+      const outcome = await identities.unlink(user.id, id, usable);
+      if (outcome === 'last_way_in')
+        throw new DomainError('last_way_in', 'nothing would be left to sign in with: set a password first');
+      if (!outcome) throw new DomainError('unknown_identity', 'there is no such identity');
+      const { provider } = outcome;
+      await mail.send(recipientOf(user), { template: 'sign_in_method_removed', provider: labelOf(provider) });
+      await audit.record({ type: 'identity.unlinked', actor: user.id, target: user.id, details: { provider } });
+    },
+
+    labelOf,
+  };
+};

@@ -1,0 +1,40 @@
+import type { Artifacts } from '../storage/artifacts.ts';
+import { randomSecret, type Secrets, sha256 } from './secrets.ts';
+
+export type OneTimeValues = ReturnType<typeof createOneTimeValues>;
+
+/** What is kept for a moment under a name that nobody can guess, for whoever comes with that name first. */
+export const createOneTimeValues = (artifacts: Artifacts, secrets: Secrets) => ({
+  /**
+   * Keeps a value, sealed.
+   *
+   * @param accountId Whose it is: it ends with everything else that is theirs.
+   * @returns the name, 256 random bits.
+   */
+  async put(model: string, value: object, ttlSeconds: number, accountId?: string): Promise<string> {
+    const name = randomSecret();
+    const idHash = sha256(name);
+    await artifacts.upsert(model, idHash, {
+      payload: secrets.seal(JSON.stringify(value), `${model}:${idHash}`),
+      expiresAt: Math.floor(Date.now() / 1000) + ttlSeconds,
+      ...(accountId !== undefined && { accountId }),
+    });
+    return name;
+  },
+
+  /** The value, to one caller; undefined for every other, and once it has expired. */
+  async take(model: string, name: string): Promise<unknown> {
+    const idHash = sha256(name);
+    const found = await artifacts.find(model, idHash);
+    if (!found || !(await artifacts.consume(model, idHash))) return undefined;
+    return JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
+  },
+
+  /** Whether nobody has spent this name in the last `ttlSeconds`; of any number of calls at once, one is told true. */
+  async spend(model: string, name: string, ttlSeconds: number): Promise<boolean> {
+    const idHash = sha256(name);
+    // That it was consumed survives being put again.
+    await artifacts.upsert(model, idHash, { payload: '', expiresAt: Math.floor(Date.now() / 1000) + ttlSeconds });
+    return artifacts.consume(model, idHash);
+  },
+});

@@ -1,0 +1,85 @@
+// The federation room: other people's identity providers. Each file turns one kind of them into an ExternalIdentity; what follows
+// from that, the domain says. It knows nothing of ours, and is the only room that knows arctic.
+
+/** Who a provider says that somebody is. */
+export type ExternalIdentity = {
+  provider: string;
+  /** Names the person at the provider, for ever and nobody else. */
+  subject: string;
+  email?: string | undefined;
+  /** Whether the provider says that the address is the person's. */
+  emailVerified: boolean;
+  name?: string | undefined;
+  picture?: string | undefined;
+  username?: string | undefined;
+  /** When they signed in there, in epoch seconds; absent where the provider does not tell. */
+  authTime?: number | undefined;
+  /** How, as the provider says (RFC 8176). */
+  amr: string[];
+};
+
+/** What one trip to a provider must come back with; of this trip alone. */
+export type Trip = { state: string; verifier: string; nonce: string };
+
+/** What is asked of the provider beyond who it is. */
+export type Wishes = {
+  /** The person is to sign in there anew unless they did within so many seconds; 0 for in any case. */
+  maxAgeSeconds?: number | undefined;
+  loginHint?: string | undefined;
+  uiLocales?: string | undefined;
+};
+
+export type IdentityProvider = {
+  /** In URLs and in the database. */
+  id: string;
+  /** As people know it. */
+  label: string;
+  /** Where its pages are, as a URL: what a form that leads there may lead to. */
+  at: string;
+  /** Whether it can be asked to have the person sign in anew, and says when they did. */
+  reauthenticates: boolean;
+  /** Where the browser goes. @throws {UpstreamError} */
+  authorizationUrl(trip: Trip, wishes?: Wishes): Promise<URL>;
+  /** Who came back, from the query of the callback. @throws {UpstreamError} */
+  identify(answer: URLSearchParams, trip: Trip): Promise<ExternalIdentity>;
+};
+
+export type UpstreamFault =
+  /** The person turned back. */
+  | 'cancelled'
+  /** The provider would not: it is not set up for us, or not for them. */
+  | 'refused'
+  /** Down, slow, or not to be believed. */
+  | 'unavailable';
+
+/** Why nobody came of it. The message is for the operator's log: no secret, no token, no name of a person. */
+export class UpstreamError extends Error {
+  readonly fault: UpstreamFault;
+
+  constructor(fault: UpstreamFault, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.fault = fault;
+  }
+}
+
+/** What every provider needs to know of us. */
+export type ClientSettings = { clientId: string; clientSecret: string; redirectUri: string };
+
+const TEXT_LENGTH = 200;
+const ADDRESS_LENGTH = 320;
+const PICTURE_LENGTH = 1_000;
+
+/** One line of text as a provider gives it, or undefined where there is none to speak of. */
+export const textOf = (value: unknown, maxLength = TEXT_LENGTH): string | undefined => {
+  if (typeof value !== 'string' || !value.isWellFormed()) return undefined;
+  const line = value.replace(/\p{Cc}+/gu, ' ').trim();
+  return line === '' || line.length > maxLength ? undefined : line;
+};
+
+export const addressOf = (value: unknown): string | undefined => textOf(value, ADDRESS_LENGTH);
+
+/** An https picture; a page of ours shows no other. */
+export const pictureOf = (value: unknown): string | undefined => {
+  const text = textOf(value, PICTURE_LENGTH);
+  return text !== undefined && URL.parse(text)?.protocol === 'https:' ? text : undefined;
+};

@@ -1,0 +1,185 @@
+import { CodeChallengeMethod, OAuth2Client } from 'arctic';
+import { createRemoteJWKSet, customFetch, type JWTPayload, jwtVerify } from 'jose';
+import { z } from 'zod';
+import {
+  addressOf,
+  type ClientSettings,
+  type IdentityProvider,
+  pictureOf,
+  textOf,
+  UpstreamError,
+  type Wishes,
+} from './identity.ts';
+import { ask, askJson, codeOf, memberOf, redeemCode, TIMEOUT_MS } from './upstream.ts';
+
+export type OpenIdSettings = ClientSettings & {
+  id: string;
+  label: string;
+  issuer: string;
+  /** Other spellings of the issuer in ID tokens. */
+  alsoIssuers?: string[];
+  /** What asks the provider to have the person sign in anew. */
+  reauthenticationPrompt?: string;
+};
+
+const Metadata = z.object({
+  issuer: z.string(),
+  authorization_endpoint: z.url(),
+  token_endpoint: z.url(),
+  jwks_uri: z.url(),
+  userinfo_endpoint: z.url().optional(),
+  token_endpoint_auth_methods_supported: z.array(z.string()).default(['client_secret_basic']),
+  authorization_response_iss_parameter_supported: z.boolean().default(false),
+});
+type Metadata = z.infer<typeof Metadata>;
+
+/** Keys that are published, and none that a client secret could be mistaken for (RFC 8725 §3.1). */
+const ALGORITHMS = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+];
+const CLOCKS_DIFFER_SECONDS = 30;
+const DISCOVERED_MS = 3_600_000;
+const SUBJECT_LENGTH = 255;
+
+/**
+ * Any provider of OpenID Connect that can be discovered.
+ *
+ * @see [OIDC Core §3.1](https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth)
+ */
+export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider => {
+  const { id, label, issuer, alsoIssuers = [], clientId, clientSecret, redirectUri } = settings;
+  const client = new OAuth2Client(clientId, clientSecret, redirectUri);
+  const keysFetch = async (url: string): Promise<Response> => {
+    const { status, text } = await ask(url);
+    return new Response(text, { status });
+  };
+
+  const discover = async () => {
+    const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
+    const parsed = Metadata.safeParse(await askJson(url));
+    // Discovery §4.3: whoever answers must be who was asked.
+    if (!parsed.success || parsed.data.issuer !== issuer)
+      throw new UpstreamError('unavailable', `${url} is not the metadata of ${issuer}`);
+    const jwks = createRemoteJWKSet(new URL(parsed.data.jwks_uri), {
+      timeoutDuration: TIMEOUT_MS,
+      [customFetch]: keysFetch,
+    });
+    return { ...parsed.data, jwks };
+  };
+  let discovered: { until: number; about: ReturnType<typeof discover> } | undefined;
+  const metadata = (): ReturnType<typeof discover> => {
+    if (!discovered || discovered.until < Date.now()) {
+      const about = discover();
+      const entry = { until: Date.now() + DISCOVERED_MS, about };
+      discovered = entry;
+      about.catch(() => {
+        if (discovered === entry) discovered = undefined;
+      });
+    }
+    return discovered.about;
+  };
+
+  /** @see [OIDC Core §3.1.3.7](https://openid.net/specs/openid-connect-core-1_0.html#IDTokenValidation) */
+  const verified = async (idToken: string, nonce: string): Promise<JWTPayload> => {
+    const { jwks } = await metadata();
+    try {
+      const { payload } = await jwtVerify(idToken, jwks, {
+        issuer: [issuer, ...alsoIssuers],
+        audience: clientId,
+        algorithms: ALGORITHMS,
+        requiredClaims: ['sub', 'exp', 'iat'],
+        clockTolerance: CLOCKS_DIFFER_SECONDS,
+      });
+      const several = Array.isArray(payload.aud) && payload.aud.length > 1;
+      if ((several || payload.azp !== undefined) && payload.azp !== clientId) throw new Error('azp is not us');
+      if (payload.nonce !== nonce) throw new Error('the nonce is not ours');
+      return payload;
+    } catch (error) {
+      if (error instanceof UpstreamError) throw error;
+      const why = error instanceof Error ? error.message : 'unreadable';
+      throw new UpstreamError('unavailable', `the ID token of ${id} is not valid: ${why}`, { cause: error });
+    }
+  };
+
+  /** The claims, those of the userinfo endpoint included where the ID token has no address. */
+  const claimsOf = async ({ userinfo_endpoint: endpoint }: Metadata, idToken: JWTPayload, accessToken: string) => {
+    if (idToken.email !== undefined || endpoint === undefined) return idToken;
+    const claims = (await askJson(endpoint, { headers: { authorization: `Bearer ${accessToken}` } })) as JWTPayload;
+    // OIDC Core §5.3.4: somebody else's claims must not be used.
+    if (claims.sub !== idToken.sub) throw new UpstreamError('unavailable', `the userinfo of ${id} is somebody else's`);
+    return { ...claims, ...idToken };
+  };
+
+  const demands = ({ maxAgeSeconds, loginHint, uiLocales }: Wishes) => ({
+    ...(loginHint !== undefined && { login_hint: loginHint }),
+    ...(uiLocales !== undefined && { ui_locales: uiLocales }),
+    ...(maxAgeSeconds !== undefined && {
+      max_age: String(maxAgeSeconds),
+      claims: JSON.stringify({ id_token: { auth_time: { essential: true } } }),
+    }),
+    ...(maxAgeSeconds === 0 && { prompt: settings.reauthenticationPrompt ?? 'login' }),
+  });
+
+  return {
+    id,
+    label,
+    at: issuer,
+    reauthenticates: true,
+
+    async authorizationUrl({ state, verifier, nonce }, wishes = {}) {
+      const { authorization_endpoint: endpoint } = await metadata();
+      const scopes = ['openid', 'email', 'profile'];
+      const url = client.createAuthorizationURLWithPKCE(endpoint, state, CodeChallengeMethod.S256, verifier, scopes);
+      for (const [name, value] of Object.entries({ nonce, ...demands(wishes) })) url.searchParams.set(name, value);
+      return url;
+    },
+
+    async identify(answer, { verifier, nonce }) {
+      const about = await metadata();
+      // RFC 9207 §2.4: an answer that names another provider is not for us to redeem here.
+      const from = answer.get('iss');
+      if (from === null ? about.authorization_response_iss_parameter_supported : from !== issuer)
+        throw new UpstreamError('unavailable', `the answer is not from ${issuer}`);
+      const byBasic = about.token_endpoint_auth_methods_supported.includes('client_secret_basic');
+      const tokens = await redeemCode(about.token_endpoint, settings, codeOf(answer), verifier, byBasic);
+      const idToken = await verified(
+        memberOf(() => tokens.idToken(), 'ID token'),
+        nonce,
+      );
+      const claims = await claimsOf(
+        about,
+        idToken,
+        memberOf(() => tokens.accessToken(), 'access token'),
+      );
+      const subject = textOf(claims.sub, SUBJECT_LENGTH);
+      if (subject === undefined || subject !== claims.sub) throw new UpstreamError('unavailable', 'no usable subject');
+      return {
+        provider: id,
+        subject,
+        email: addressOf(claims.email),
+        // Some say it as a string. What is not said is not true.
+        emailVerified: claims.email_verified === true || claims.email_verified === 'true',
+        name: textOf(claims.name),
+        picture: pictureOf(claims.picture),
+        username: textOf(claims.preferred_username),
+        authTime: typeof claims.auth_time === 'number' ? claims.auth_time : undefined,
+        amr: Array.isArray(claims.amr)
+          ? claims.amr
+              .filter((one) => /^[\w.:-]{1,40}$/.test(String(one)))
+              .slice(0, 8)
+              .map(String)
+          : [],
+      };
+    },
+  };
+};

@@ -1,0 +1,47 @@
+import { DomainError, type ErrorCode } from '../domain/errors.ts';
+import { UpstreamError, type UpstreamFault } from '../federation/identity.ts';
+import type { LoginError } from './pages.ts';
+
+/** Why a provider did not sign somebody in, as it is said to them. */
+export const FAILURES = [
+  'provider_cancelled',
+  'provider_refused',
+  'provider_unavailable',
+  'provider_mismatch',
+  'provider_not_anew',
+  'provider_no_email',
+  'account_exists',
+  'account_unavailable',
+] as const satisfies readonly LoginError[];
+export type Failure = (typeof FAILURES)[number];
+
+const BY_FAULT = {
+  cancelled: 'provider_cancelled',
+  refused: 'provider_refused',
+  unavailable: 'provider_unavailable',
+} as const satisfies Record<UpstreamFault, Failure>;
+
+/** The domain's refusals that a person can do something about. */
+const BY_CODE: Partial<Record<ErrorCode, Failure>> = {
+  identity_without_email: 'provider_no_email',
+  account_exists: 'account_exists',
+  user_banned: 'account_unavailable',
+  unknown_user: 'account_unavailable',
+};
+
+/** What an app of the platform's is told, as OAuth would (RFC 6749 §4.1.2.1), or in our own words. */
+const OAUTH_ERRORS: Partial<Record<Failure, string>> = {
+  provider_cancelled: 'access_denied',
+  provider_unavailable: 'temporarily_unavailable',
+};
+
+/** The failure that this error is; undefined for a bug of ours. */
+export const failureOf = (error: unknown): Failure | undefined => {
+  if (error instanceof UpstreamError) return BY_FAULT[error.fault];
+  return error instanceof DomainError ? BY_CODE[error.code] : undefined;
+};
+
+/** What a platform app is told in its address. */
+export const errorParameterOf = (failure: Failure): string => OAUTH_ERRORS[failure] ?? failure;
+
+export const statusOfFailure = (failure: LoginError): number => (failure === 'provider_unavailable' ? 503 : 400);

@@ -1,0 +1,36 @@
+import { z } from 'zod';
+import type { Operations } from '../operation.ts';
+import { Timestamp } from './fields.ts';
+
+export const Identity = z.strictObject({
+  id: z.uuid(),
+  provider: z.string().describe('`google`, `github`, or a name of OIDC_PROVIDERS'),
+  subject: z.string().describe('The provider’s own name for the person'),
+  email: z.string().nullable().describe('As the provider said when it was last used'),
+  email_verified: z.boolean(),
+  name: z.string().optional(),
+  picture: z.string().optional(),
+  username: z.string().optional(),
+  linked_at: Timestamp,
+  last_used_at: Timestamp,
+});
+
+export const identityOperations = {
+  'GET /users/me/identities': {
+    summary: 'The other providers that the caller can sign in with, first linked first',
+    description: 'They are added on the account page, `/account`, in a browser.',
+    auth: 'bearer',
+    scope: 'read:profile',
+    answers: { 200: { description: 'The identities', body: z.array(Identity) } },
+    problems: [401, 403],
+  },
+  'DELETE /users/me/identities/:id': {
+    summary: 'Takes a provider off the account',
+    description:
+      'The last way in stays: without a password, and with no other provider that is set up, the answer is 409 `last_way_in`.',
+    auth: 'bearer',
+    scope: 'write:profile',
+    answers: { 204: { description: 'It signs in no longer' } },
+    problems: [401, 403, 404, 409],
+  },
+} satisfies Operations;

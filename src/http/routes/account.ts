@@ -1,0 +1,89 @@
+import { Router } from '@koa/router';
+import type { Context } from 'koa';
+import { z } from 'zod';
+import type { Accounts, User } from '../../domain/accounts.ts';
+import { DomainError } from '../../domain/errors.ts';
+import type { Identities } from '../../domain/identities.ts';
+import type { Providers } from '../../federation/providers.ts';
+import type { BrowserSession } from '../../oidc/browser-session.ts';
+import type { Csrf } from '../csrf.ts';
+import { goOn, labelOf } from '../interaction-pages.ts';
+import type { AccountOutcome, Pages } from '../pages.ts';
+import { allowFormTarget } from '../security-headers.ts';
+import { bodyOf, formBody, idOf } from '../validate.ts';
+import type { Federation } from './federation.ts';
+
+const OUTCOMES = [
+  'linked',
+  'unlinked',
+  'identity_taken',
+  'email_not_verified',
+  'last_way_in',
+] as const satisfies readonly AccountOutcome[];
+const Outcome = z.object({ outcome: z.enum(OUTCOMES) });
+const Form = z.object({ csrf: z.string().optional() });
+
+/** Where the direct way to sign in ends: who is signed in here, and what they can sign in with. */
+export const accountRoutes = (
+  session: BrowserSession,
+  accounts: Accounts,
+  identities: Identities,
+  providers: Providers,
+  federation: Federation,
+  pages: Pages,
+  csrf: Csrf,
+) => {
+  const signedIn = async (ctx: Context): Promise<User | undefined> => {
+    const id = await session.accountId(ctx.req, ctx.res);
+    return id === undefined ? undefined : accounts.find(id);
+  };
+
+  /** The person behind a form of this page, who is signed in and sent it. */
+  const submittedBy = async (ctx: Context): Promise<User | undefined> => {
+    const user = await signedIn(ctx);
+    if (user) csrf.check(ctx, `account:${user.id}:${csrf.browser(ctx)}`, bodyOf(ctx, Form)?.csrf);
+    else goOn(ctx, '/');
+    return user;
+  };
+
+  return new Router({ prefix: '/account' })
+    .get('/', async (ctx) => {
+      const user = await signedIn(ctx);
+      // Nobody signed in, or they turned back: the front door.
+      if (!user) return goOn(ctx, '/');
+      const linked = await identities.list(user.id);
+      // The form that adds one ends at the provider: any at https, and those on this machine where one is.
+      allowFormTarget(ctx, providers.all.map(({ at }) => at).sort()[0]);
+      pages.render(ctx, 'account', {
+        account: { label: labelOf(user) },
+        csrf: csrf.token(`account:${user.id}:${csrf.browser(ctx)}`),
+        outcome: Outcome.safeParse(ctx.query).data?.outcome,
+        hasPassword: user.passwordHash !== null,
+        identities: linked.map(({ id, provider, email, subject }) => ({
+          id,
+          label: identities.labelOf(provider),
+          name: email ?? subject,
+        })),
+        providers: providers.all.map(({ id, label }) => ({ id, label })),
+      });
+    })
+    .post('/link/:provider', formBody, async (ctx) => {
+      const user = await submittedBy(ctx);
+      if (!user) return;
+      // Told before the trip rather than after it.
+      if (!user.emailVerified) return goOn(ctx, '/account?outcome=email_not_verified');
+      await federation.link(ctx, user.id);
+    })
+    .post('/unlink/:id', formBody, async (ctx) => {
+      const user = await submittedBy(ctx);
+      if (!user) return;
+      try {
+        await identities.unlink(user, idOf(ctx.params.id));
+        goOn(ctx, '/account?outcome=unlinked');
+      } catch (error) {
+        if (!(error instanceof DomainError)) throw error;
+        // Gone already is as good as removed.
+        goOn(ctx, `/account?outcome=${error.code === 'unknown_identity' ? 'unlinked' : error.code}`);
+      }
+    });
+};

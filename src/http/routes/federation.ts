@@ -1,0 +1,247 @@
+import { Router } from '@koa/router';
+import type { Context } from 'koa';
+import type { Logger } from 'pino';
+import type { Accounts } from '../../domain/accounts.ts';
+import { DomainError } from '../../domain/errors.ts';
+import type { Identities } from '../../domain/identities.ts';
+import type { OneTimeValues } from '../../domain/one-time-values.ts';
+import { type IdentityProvider, UpstreamError, type Wishes } from '../../federation/identity.ts';
+import type { Providers } from '../../federation/providers.ts';
+import type { BrowserSession } from '../../oidc/browser-session.ts';
+import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
+import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
+import { type ExchangeCodes, withParameter } from '../exchange-codes.ts';
+import { errorParameterOf, type Failure, failureOf, statusOfFailure } from '../federation-failures.ts';
+import { type Arrived, createFederationResults } from '../federation-results.ts';
+import { goOn, type InteractionPages } from '../interaction-pages.ts';
+import type { LoginError, Pages } from '../pages.ts';
+import { type BrowserTrip, type Errand, TRIP_SECONDS, type Trips } from '../trips.ts';
+
+/** What a sign-in through another provider says of itself in ID tokens, before what the provider says (RFC 8176 has no word for it). */
+const AMR = 'fed';
+/** How far a provider's clock may be from ours. */
+const CLOCKS_DIFFER_SECONDS = 30;
+const EMAIL_LENGTH = 320;
+
+const STATE = 'FederationState';
+
+const now = (): number => Math.floor(Date.now() / 1000);
+
+export type FederationParts = {
+  providers: Providers;
+  identities: Identities;
+  accounts: Accounts;
+  interactions: Interactions;
+  session: BrowserSession;
+  interactionPages: InteractionPages;
+  pages: Pages;
+  trips: Trips;
+  values: OneTimeValues;
+  codes: ExchangeCodes;
+  log: Logger;
+};
+
+export type Federation = ReturnType<typeof createFederation>;
+
+/** Signing in through other providers: there, back, and on to what it was for. */
+export const createFederation = (parts: FederationParts) => {
+  const { providers, identities, accounts, interactions, session, interactionPages, pages, trips, values, codes, log } =
+    parts;
+  const { loginPage, pendingOf } = interactionPages;
+  const results = createFederationResults(values);
+
+  /** @throws {DomainError} `unknown_provider` */
+  const providerOf = (ctx: Context): IdentityProvider => {
+    const id = String(ctx.params.provider);
+    const provider = providers.find(id);
+    if (provider) return provider;
+    const known = /^[\w-]{1,40}$/.test(id) ? id : 'this provider';
+    throw new DomainError('unknown_provider', `Signing in with ${known} is not set up here`);
+  };
+
+  /** @throws {UpstreamError} */
+  const setOut = async (
+    ctx: Context,
+    provider: IdentityProvider,
+    errand: Errand,
+    wishes: Wishes = {},
+  ): Promise<void> => {
+    const trip = providers.newTrip();
+    const url = await provider.authorizationUrl(trip, wishes);
+    trips.start(ctx, provider.id, { ...trip, startedAt: now(), maxAgeSeconds: wishes.maxAgeSeconds, errand });
+    ctx.set('Cache-Control', 'no-store');
+    goOn(ctx, url.href);
+  };
+
+  const upstreamFailure = (error: unknown, provider: IdentityProvider): Failure => {
+    const failure = failureOf(error);
+    if (!(error instanceof UpstreamError) || !failure) throw error;
+    if (error.fault !== 'cancelled')
+      log.warn(
+        { provider: provider.id, fault: error.fault, why: error.message },
+        'a provider did not sign somebody in',
+      );
+    return failure;
+  };
+
+  /** A page of its own, where there is no sign-in form to say it on. */
+  const failedPage = (ctx: Context, provider: IdentityProvider, failure: Failure, errand: Errand | undefined) => {
+    ctx.status = statusOfFailure(failure);
+    const returnTo = errand && 'returnTo' in errand ? errand.returnTo : undefined;
+    pages.render(ctx, 'provider-failed', {
+      provider: provider.label,
+      error: failure,
+      backHref:
+        returnTo !== undefined
+          ? withParameter(returnTo, 'error', errorParameterOf(failure))
+          : errand && 'link' in errand
+            ? '/account'
+            : '/login',
+    });
+  };
+
+  const toInteraction = async (ctx: Context, uid: string, provider: IdentityProvider, arrived: Arrived | Failure) => {
+    await results.leave(ctx, { uid, provider: provider.id, arrived });
+    goOn(ctx, `/interaction/${uid}/signed-in`);
+  };
+
+  const toApp = async (ctx: Context, provider: IdentityProvider, arrived: Arrived, errand: { returnTo: string }) => {
+    const user = await identities.signIn(arrived, FIRST_PARTY_CLIENT_ID);
+    const authTime = Math.min(arrived.authTime ?? now(), now());
+    const amr = [AMR, ...arrived.amr];
+    const code = await codes.issue({ userId: user.id, provider: provider.id, amr, authTime });
+    goOn(ctx, withParameter(errand.returnTo, 'code', code));
+  };
+
+  const toAccount = async (ctx: Context, arrived: Arrived, errand: { link: string }) => {
+    // Somebody else may have signed in to this browser meanwhile.
+    const signedIn = await session.accountId(ctx.req, ctx.res);
+    const user = signedIn === errand.link ? await accounts.find(errand.link) : undefined;
+    if (!user) return goOn(ctx, '/account');
+    try {
+      await identities.link(user, arrived);
+      goOn(ctx, '/account?outcome=linked');
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      goOn(ctx, `/account?outcome=${error.code}`);
+    }
+  };
+
+  const failed = async (ctx: Context, provider: IdentityProvider, failure: Failure, errand: Errand | undefined) => {
+    if (errand && 'interaction' in errand) return toInteraction(ctx, errand.interaction, provider, failure);
+    // Who turned back needs no page that says so.
+    if (failure === 'provider_cancelled' && errand)
+      return goOn(ctx, 'link' in errand ? '/account' : withParameter(errand.returnTo, 'error', 'access_denied'));
+    failedPage(ctx, provider, failure, errand);
+  };
+
+  /** @throws {UpstreamError} */
+  const arrivedOn = async (provider: IdentityProvider, answer: URLSearchParams, trip: BrowserTrip) => {
+    const arrived: Arrived = await provider.identify(answer, trip);
+    const { maxAgeSeconds, startedAt } = trip;
+    const signedInAt = arrived.authTime ?? Number.NEGATIVE_INFINITY;
+    // OIDC Core §3.1.3.7: who asks for max_age checks auth_time.
+    if (maxAgeSeconds !== undefined && signedInAt < startedAt - maxAgeSeconds - CLOCKS_DIFFER_SECONDS)
+      return 'provider_not_anew' as const;
+    return arrived;
+  };
+
+  const callback = async (ctx: Context): Promise<void> => {
+    const provider = providerOf(ctx);
+    const answer = new URLSearchParams(ctx.querystring);
+    ctx.set('Cache-Control', 'no-store');
+    const { trip, last } = trips.end(ctx, provider.id, answer.get('state'));
+    // The cookie says that it is this browser's, the store that it is the first time.
+    if (!trip || !(await values.spend(STATE, trip.state, TRIP_SECONDS)))
+      return failed(ctx, provider, 'provider_mismatch', last);
+    const { errand } = trip;
+    const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(error, provider));
+    if (typeof arrived === 'string') return failed(ctx, provider, arrived, errand);
+    try {
+      if ('interaction' in errand) await toInteraction(ctx, errand.interaction, provider, arrived);
+      else if ('returnTo' in errand) await toApp(ctx, provider, arrived, errand);
+      else await toAccount(ctx, arrived, errand);
+    } catch (error) {
+      const failure = failureOf(error);
+      if (!failure) throw error;
+      await failed(ctx, provider, failure, errand);
+    }
+  };
+
+  const refuseOnForm = async (ctx: Context, pending: PendingInteraction, provider: string, error: LoginError) => {
+    ctx.status = statusOfFailure(error);
+    await loginPage(ctx, pending, { error, errorProvider: identities.labelOf(provider) });
+  };
+
+  const fromInteraction = async (ctx: Context): Promise<void> => {
+    const provider = providerOf(ctx);
+    const pending = await pendingOf(ctx);
+    if (!pending) return;
+    const { uid, loginHint, uiLocales, maxAgeSeconds } = pending;
+    // Nothing else is asked here that a provider could answer.
+    if (pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
+    if (maxAgeSeconds !== undefined && !provider.reauthenticates)
+      return refuseOnForm(ctx, pending, provider.id, 'provider_not_anew');
+    const hint = loginHint !== undefined && loginHint.length <= EMAIL_LENGTH ? loginHint : undefined;
+    try {
+      await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, uiLocales, loginHint: hint });
+    } catch (error) {
+      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(error, provider));
+    }
+  };
+
+  const intoInteraction = async (ctx: Context): Promise<void> => {
+    const pending = await pendingOf(ctx);
+    if (!pending) return;
+    const { uid } = pending;
+    const result = await results.collect(ctx, uid);
+    if (!result || pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
+    const { provider, arrived } = result;
+    if (typeof arrived === 'string') return refuseOnForm(ctx, pending, provider, arrived);
+    try {
+      const user = await identities.signIn(arrived, pending.client.clientId);
+      if (pending.requiredSub !== undefined && pending.requiredSub !== user.id)
+        return refuseOnForm(ctx, pending, provider, 'wrong_account');
+      await identities.signedIn(user, provider, pending.client.clientId);
+      const how = { amr: [AMR, ...arrived.amr], authTime: arrived.authTime };
+      goOn(ctx, await interactions.login(ctx.req, ctx.res, user, how));
+    } catch (error) {
+      const failure = failureOf(error);
+      if (!failure) throw error;
+      await refuseOnForm(ctx, pending, provider, failure);
+    }
+  };
+
+  const directly = async (ctx: Context): Promise<void> => {
+    const provider = providerOf(ctx);
+    const { return_to } = ctx.query;
+    // Without an app to go back to it is a sign-in on our own pages.
+    if (return_to === undefined) return goOn(ctx, '/login');
+    const errand = { returnTo: codes.returnToOf(typeof return_to === 'string' ? return_to : '') };
+    try {
+      await setOut(ctx, provider, errand);
+    } catch (error) {
+      await failed(ctx, provider, upstreamFailure(error, provider), errand);
+    }
+  };
+
+  return {
+    routes: () =>
+      new Router()
+        .get('/oauth/:provider/login', directly)
+        .get('/oauth/:provider/callback', callback)
+        .get('/interaction/:uid/with/:provider', fromInteraction)
+        .get('/interaction/:uid/signed-in', intoInteraction),
+
+    /** Sends somebody who is signed in to a provider that is to be added to their account. */
+    async link(ctx: Context, userId: string): Promise<void> {
+      const provider = providerOf(ctx);
+      const errand = { link: userId };
+      try {
+        await setOut(ctx, provider, errand);
+      } catch (error) {
+        await failed(ctx, provider, upstreamFailure(error, provider), errand);
+      }
+    },
+  };
+};

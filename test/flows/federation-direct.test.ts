@@ -1,0 +1,172 @@
+// The direct way: a platform app sends the browser to a provider, gets a one-time code back, and exchanges it for tokens.
+import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
+import { createBrowser } from '../helpers/browser.ts';
+import { APP, type Federated, startFederated } from '../helpers/federated.ts';
+import { type ProviderName, somebody } from '../helpers/identity-provider.ts';
+import { bearer, createRest } from '../helpers/rest.ts';
+
+let all: Federated;
+let rest: ReturnType<typeof createRest>;
+
+test.before(async () => {
+  all = await startFederated();
+  rest = createRest(all.server.origin);
+});
+test.beforeEach(() => {
+  for (const name of ['google', 'github', 'acme'] as const) all.upstream[name].reset();
+});
+test.after.always(() => all?.close());
+
+const query = (sql: string, ...values: unknown[]) => all.server.database.pool.query(sql, values);
+
+/** The browser as far as the app, which gets a code or an error. */
+const direct = async (name: ProviderName, person = somebody(), returnTo?: string) => {
+  const browser = createBrowser(all.server.issuer);
+  all.upstream[name].switches.person = person;
+  const arrived = await browser.go(await all.direct(browser, name, returnTo));
+  return { person, arrived, code: arrived.url.searchParams.get('code') ?? '' };
+};
+const exchange = (code: unknown) => rest.post('/auth/exchange', { code });
+
+for (const name of ['google', 'github', 'acme'] as const)
+  test.serial(`${name} signs in to a platform app: a code in the address, the usual tokens for it, once`, async (t) => {
+    const { person, arrived, code } = await direct(name, somebody(), `${APP}/signed-in?state=the-app%27s&lang=en`);
+    t.is(arrived.url.origin, APP);
+    t.deepEqual([...arrived.url.searchParams.keys()], ['state', 'lang', 'code']);
+    t.is(arrived.url.searchParams.get('state'), "the-app's");
+    t.is(code.length, 43);
+    t.false(
+      arrived.trail.some((address) => /token=|eyJ/.test(address)),
+      'no token in any address',
+    );
+
+    const { status, body, headers } = await exchange(code);
+    t.is(status, 200);
+    t.is(headers.get('cache-control'), 'no-store');
+    t.like(body, { token_type: 'bearer', expires_in: 1800 });
+    const me = await rest.get('/users/me', bearer(body.access_token));
+    t.like(me.body, { email: person.email, email_verified: true, name: person.name });
+    const { body: refreshed } = await rest.post('/auth/refresh', { refresh_token: body.refresh_token });
+    t.is((await rest.get('/users/me', bearer(refreshed.access_token))).status, 200);
+    const sessions = (await rest.get('/users/me/sessions', bearer(refreshed.access_token))).body as unknown as object[];
+    t.is(sessions.length, 1);
+    t.like(sessions[0], { kind: 'app', current: true });
+    const { rows } = await query(
+      "SELECT event FROM audit_events WHERE type = 'login.succeeded' AND target = $1",
+      me.body.id,
+    );
+    t.is(rows.length, 1);
+    t.like(JSON.parse(rows[0].event), { client: 'user-auth', details: { method: name } });
+
+    const again = await exchange(code);
+    t.is(again.status, 422);
+    t.is(again.body.code, 'invalid_one_time_token');
+  });
+
+test.serial('of 50 exchanges of one code at once, one gets tokens', async (t) => {
+  const { code } = await direct('github');
+  const answers = await Promise.all(Array.from({ length: 50 }, () => exchange(code)));
+  t.is(answers.filter(({ status }) => status === 200).length, 1);
+  t.is(answers.filter(({ status }) => status === 422).length, 49);
+});
+
+test.serial('a code is of no use when it is made up, or its holder was banned meanwhile', async (t) => {
+  for (const code of ['', 'x', 'x'.repeat(43), 7, null]) t.is((await exchange(code)).status, 422, String(code));
+  const { person, code } = await direct('google');
+  await query('UPDATE users SET banned_at = now() WHERE email = $1', person.email);
+  t.is((await exchange(code)).status, 422);
+  // Nor after the ban, which ends whatever is theirs.
+  const { person: other, code: theirs } = await direct('google');
+  const { rows } = await query('SELECT id FROM users WHERE email = $1', other.email);
+  await all.server.stores.artifacts.destroyByAccount(rows[0].id);
+  t.is((await exchange(theirs)).status, 422);
+});
+
+test.serial('a code lives for a minute and is stored sealed under its hash', async (t) => {
+  const { code } = await direct('google');
+  const { artifacts } = all.server.stores;
+  const { createHash } = await import('node:crypto');
+  const idHash = createHash('sha256').update(code).digest('base64url');
+  const found = await artifacts.find('FederationCode', idHash);
+  t.regex(String(found?.payload), /^v1\./);
+  t.false(JSON.stringify(found).includes(code));
+  // The same entry, about to expire.
+  await artifacts.upsert('FederationCode', idHash, {
+    payload: String(found?.payload),
+    expiresAt: Math.floor(Date.now() / 1000) + 1,
+  });
+  await sleep(2_100);
+  t.is((await exchange(code)).status, 422);
+});
+
+for (const returnTo of [
+  'https://evil.example/',
+  'https://platform.example.evil.example/',
+  'https://platform.example@evil.example/',
+  'https://user:pw@platform.example/',
+  'http://platform.example/',
+  'https://platform.example:8443/',
+  '//evil.example/',
+  '/\\evil.example',
+  '/account',
+  'javascript:alert(1)//https://platform.example',
+  'https:\\\\evil.example',
+  'https://platform.example/#fragment',
+  `https://platform.example/${'x'.repeat(600)}`,
+  '',
+])
+  test.serial(`return_to=${returnTo.slice(0, 60)} is refused, and nobody is sent anywhere`, async (t) => {
+    const answer = await fetch(
+      new URL(`/oauth/google/login?${new URLSearchParams({ return_to: returnTo })}`, all.server.origin),
+      { redirect: 'manual', headers: { accept: 'application/json' } },
+    );
+    t.is(answer.status, 422);
+    t.is(((await answer.json()) as Record<string, unknown>).code, 'invalid_return_to');
+    t.deepEqual(answer.headers.getSetCookie(), []);
+  });
+
+test.serial('two return_to at once are refused as well', async (t) => {
+  const path = `/oauth/google/login?return_to=${APP}/&return_to=https://evil.example/`;
+  t.is((await fetch(new URL(path, all.server.origin), { redirect: 'manual' })).status, 422);
+});
+
+test.serial('without return_to it is a sign-in on our own pages', async (t) => {
+  const page = await createBrowser(all.server.issuer).go('/oauth/google/login');
+  t.regex(page.html, /id="provider-google"/);
+  t.regex(page.trail.join(' '), /\/login /);
+});
+
+test.serial('somebody who turns back is back at the app, which is told as OAuth would', async (t) => {
+  all.upstream.github.switches.cancels = true;
+  const { arrived } = await direct('github', somebody(), `${APP}/in?state=1`);
+  t.is(arrived.url.href, `${APP}/in?state=1&error=access_denied`);
+});
+
+test.serial('what an app cannot know is said on a page of ours, which leads back to it', async (t) => {
+  const person = somebody();
+  await all.server.accounts.create({ email: String(person.email), password: 'a long password' });
+  const { arrived } = await direct('google', person);
+  t.is(arrived.status, 400);
+  t.regex(arrived.html, /There is an account with your email address already/);
+  t.regex(arrived.html, new RegExp(`id="back" href="${APP}/signed-in\\?error=account_exists"`));
+
+  all.upstream.github.switches.fault = { path: '/api/user', as: '500' };
+  const down = await direct('github');
+  t.is(down.arrived.status, 503);
+  t.regex(down.arrived.html, /GitHub can’t sign you in right now/);
+  t.regex(down.arrived.html, /href="[^"]+\?error=temporarily_unavailable"/);
+});
+
+test.serial('each of three tabs comes to its own end', async (t) => {
+  const browser = createBrowser(all.server.issuer);
+  const backs: URL[] = [];
+  for (const tab of ['one', 'two', 'three']) backs.push(await all.direct(browser, 'google', `${APP}/${tab}`));
+  t.is(browser.cookies().filter(({ name }) => name === 'federation').length, 1);
+  for (const [i, tab] of [
+    [1, 'two'],
+    [2, 'three'],
+    [0, 'one'],
+  ] as const)
+    t.is((await browser.go(String(backs[i]))).url.pathname, `/${tab}`);
+});
