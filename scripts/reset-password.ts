@@ -7,6 +7,10 @@ await script(async () => {
   const { email, password } = argumentsOf({ email: { type: 'string' }, password: { type: 'string' } }, USAGE);
   const address = required(email, 'email', USAGE);
   const chosen = required(password, 'password', USAGE);
-  const user = await withApp(({ accounts }) => accounts.setPassword(address, chosen));
+  const user = await withApp(async ({ accounts, audit }) => {
+    const changed = await accounts.setPassword(address, chosen);
+    await audit.record({ type: 'password.reset', target: changed.id, details: { by: 'reset-password' } });
+    return changed;
+  });
   return { id: user.id, email: user.email };
 });

@@ -143,7 +143,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
-  provider.use(jwtAtTokenEndpoints(tokens));
+  provider.use(jwtAtTokenEndpoints(tokens, audit));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   provider.use(createBookkeeping(signIns, apps, alerts, audit, notNoted));

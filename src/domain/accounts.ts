@@ -175,7 +175,7 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    * @throws {DomainError} the password's; `invalid_credentials` when somebody else changed it meanwhile.
    */
   async changePassword(user: User, password: string): Promise<void> {
-    if (!(await users.replacePasswordHash(user.id, user.passwordHash, await passwords.hash(password, user))))
+    if (!(await users.choosePassword(user.id, user.passwordHash, await passwords.hash(password, user))))
       throw new DomainError('invalid_credentials', 'The password was changed in the meantime');
     await artifacts.destroyByAccount(user.id);
   },

@@ -51,17 +51,26 @@ export const isApiKey = (text: string): boolean => {
 export const isNetwork = (text: string): boolean => {
   const [address = '', bits = '', ...rest] = text.split('/');
   const family = isIP(address);
-  return rest.length === 0 && family > 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= (family === 4 ? 32 : 128);
+  // A zone is of one machine: it says nothing about where a caller is.
+  return (
+    rest.length === 0 &&
+    family > 0 &&
+    !address.includes('%') &&
+    /^\d{1,3}$/.test(bits) &&
+    Number(bits) <= (family === 4 ? 32 : 128)
+  );
 };
 
 const within = (networks: readonly string[], ip: string): boolean => {
+  const plain = ip.replace(/^::ffff:(?=\d+\.)/, '');
+  const family = isIP(plain);
   const list = new BlockList();
   for (const network of networks) {
     const [address = '', bits] = network.split('/');
-    list.addSubnet(address, Number(bits), isIP(address) === 4 ? 'ipv4' : 'ipv6');
+    // Of the caller's family only: a list holds IPv4 addresses against IPv6 networks as well, in their mapped form.
+    if (isIP(address) === family) list.addSubnet(address, Number(bits), family === 4 ? 'ipv4' : 'ipv6');
   }
-  const plain = ip.replace(/^::ffff:(?=\d+\.)/, '');
-  return isIP(plain) > 0 && list.check(plain, isIP(plain) === 4 ? 'ipv4' : 'ipv6');
+  return family > 0 && list.check(plain, family === 4 ? 'ipv4' : 'ipv6');
 };
 
 export type NewKey = {

@@ -78,7 +78,11 @@ export const createSignIn = (
     // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
     // services signing in to one account at once, all rightly, are not in each other's way.
     const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
-    if (!ofNetwork.allowed) throw tooMany(ofNetwork.resetSeconds);
+    if (!ofNetwork.allowed) {
+      // A network that is out must not use up the account's budget as well.
+      if (ofAccount.allowed) await byAccount.refund(account);
+      throw tooMany(ofNetwork.resetSeconds);
+    }
     if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
 
     let user: User | undefined;

@@ -6,9 +6,12 @@ import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { invalidOneTimeToken } from './password-reset.ts';
 import { randomSecret, sha256 } from './secrets.ts';
+import { tooMany } from './throttles.ts';
 import { isBanned } from './user-status.ts';
 
 const HOURS = 48;
+/** What who asks for too many is told to wait. */
+const MAIL_PAUSE_SECONDS = 3_600;
 
 export type Verification = ReturnType<typeof createVerification>;
 
@@ -65,7 +68,7 @@ export const createVerification = (
      * account has calls off what was asked for before.
      *
      * @returns the account, with what is pending.
-     * @throws {DomainError} `invalid_email`.
+     * @throws {DomainError} `invalid_email`, `too_many_attempts`.
      */
     async requestChange(user: User, newEmail: string): Promise<User> {
       checkEmail(newEmail);
@@ -74,6 +77,9 @@ export const createVerification = (
         await oneTimeTokens.clearPending(user.id);
         return { ...user, pendingEmail: null, pendingEmailUntil: null };
       }
+      // Two mails each time, one of them to whatever address was named.
+      const [toAddress, byUser] = await Promise.all([mayMail(keyOf(email)), mayMail(`change by ${user.id}`)]);
+      if (!toAddress || !byUser) throw tooMany(MAIL_PAUSE_SECONDS);
       const token = randomSecret();
       const expiresAt = new Date(Date.now() + HOURS * 3_600_000);
       const holder = await users.findByLogin(keyOf(email));

@@ -59,6 +59,15 @@ const STATUS = {
   password_not_set: 409,
 } satisfies Record<ErrorCode, number>;
 
+/** The field that a rule of the domain is about, where it is one and the same everywhere. */
+const FIELD: Partial<Record<ErrorCode, string>> = {
+  invalid_email: 'email',
+  invalid_username: 'username',
+  invalid_role: 'role',
+  email_taken: 'email',
+  username_taken: 'username',
+};
+
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
 const STORE_DOWN =
   /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|P1001|P1008|P1017|P2024|P2028|57P0[123]|53300|Command timed out|Connection is closed|max retries per request|Query read timeout|Connection terminated|timeout exceeded when trying to connect|enableOfflineQueue/;
@@ -78,6 +87,7 @@ const told = (error: Error & { status?: unknown }): Told => {
       status: STATUS[error.code],
       code: error.code,
       detail: error.message,
+      ...(FIELD[error.code] && { errors: [{ path: FIELD[error.code] as string, message: error.message }] }),
       ...(STATUS[error.code] === 401 && { challenge: 'Bearer' }),
       retryAfterSeconds: error.retryAfterSeconds,
     };

@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+export { Moment } from './operations/fields.ts';
+
 /** What a query names its text by: PostgreSQL refuses NUL, and no database takes half a character. */
 export const QueryText = z
   .string()
@@ -7,9 +9,6 @@ export const QueryText = z
   .min(1)
   .max(320)
   .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text), 'has control characters');
-
-/** A moment, as PostgreSQL can hold it; no zone means UTC to nobody, so one is needed. */
-export const Moment = z.iso.datetime({ offset: true });
 
 /** Which part of a list: how much of it at most, from where on. */
 export const PageQuery = {

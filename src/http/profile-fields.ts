@@ -5,6 +5,7 @@ const line = words(200).min(1).nullable();
 const webAddress = z
   .url({ protocol: /^https?$/ })
   .max(2000)
+  .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text), 'has control characters')
   .nullable();
 
 // The list is long, and made anew each time one asks for it.

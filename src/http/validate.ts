@@ -2,8 +2,7 @@ import type { Context, Middleware } from 'koa';
 import { HttpMethodEnum, koaBody } from 'koa-body';
 import { z } from 'zod';
 
-/** Parses a form, at most 16 KiB, for the routes that take one; the engine parses its own. */
-export const formBody = koaBody({
+const parseForm = koaBody({
   json: false,
   text: false,
   multipart: false,
@@ -11,6 +10,17 @@ export const formBody = koaBody({
   formLimit: '16kb',
   parsedMethods: [HttpMethodEnum.POST],
 });
+
+/** Bodies are taken as they are: a few bytes that unpack into many are nobody's form. */
+const refuseEncoded = (ctx: Context): void => {
+  if (!['', 'identity'].includes(ctx.get('content-encoding'))) ctx.throw(415, 'the body must not be encoded');
+};
+
+/** Parses a form, at most 16 KiB, for the routes that take one; the engine parses its own. */
+export const formBody: Middleware = async (ctx, next) => {
+  refuseEncoded(ctx);
+  await parseForm(ctx, next);
+};
 
 /** The body as the schema says, or undefined when it does not fit. */
 export const bodyOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> | undefined => {
@@ -48,6 +58,7 @@ const MAY_HAVE_BODY: ReadonlySet<string> = new Set(METHODS);
 export const jsonBody: Middleware = (ctx, next) => (MAY_HAVE_BODY.has(ctx.method) ? parsedBody(ctx, next) : next());
 
 const parsedBody: Middleware = async (ctx, next) => {
+  refuseEncoded(ctx);
   const hasBody = ctx.request.length !== undefined ? ctx.request.length > 0 : ctx.get('transfer-encoding') !== '';
   if (hasBody && !ctx.is('application/json')) ctx.throw(415, 'the body must be application/json');
   let parsed = false;

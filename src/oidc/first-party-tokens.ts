@@ -235,7 +235,14 @@ export const createFirstPartyTokens = (
     async introspect(token: string): Promise<LiveJwt | undefined> {
       const claims = await verified(token);
       const user = claims && (await accounts.find(claims.sub));
-      return user && { ...claims, scope: [...(await permitted(claims.scope.split(' '), user))].join(' ') };
+      return (
+        user && {
+          ...claims,
+          email: user.email,
+          role: user.role,
+          scope: [...(await permitted(claims.scope.split(' '), user))].join(' '),
+        }
+      );
     },
 
     /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */

@@ -1,5 +1,6 @@
 import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
+import type { Audit } from '../domain/audit.ts';
 import type { FirstPartyTokens } from './first-party-tokens.ts';
 
 /**
@@ -10,7 +11,7 @@ import type { FirstPartyTokens } from './first-party-tokens.ts';
  * @see [RFC 7009 §2.1](https://www.rfc-editor.org/rfc/rfc7009.html#section-2.1)
  */
 export const jwtAtTokenEndpoints =
-  (tokens: FirstPartyTokens): Middleware =>
+  (tokens: FirstPartyTokens, audit: Audit): Middleware =>
   async (context, next) => {
     await next();
     const ctx = context as unknown as KoaContextWithOIDC;
@@ -24,7 +25,10 @@ export const jwtAtTokenEndpoints =
     ctx.status = 200;
     if (route === 'revocation') {
       // Somebody else's token stays as it is, and nothing is said about it.
-      if (claims && own) await tokens.deny(claims);
+      if (claims && own) {
+        await tokens.deny(claims);
+        await audit.record({ type: 'token.revoked', target: claims.sub, client: client.clientId });
+      }
       ctx.body = '';
       return;
     }

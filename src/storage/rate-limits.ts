@@ -61,19 +61,36 @@ export const createRateLimits =
 
     const ahead = Math.max(1, Math.floor(points / 100));
     const taken = new Map<string, { budget: Budget; left: number; until: number }>();
-    const spendAhead = async (key: string): Promise<Budget> => {
-      const now = Date.now();
-      const mine = taken.get(key);
-      if (mine && mine.until > now && (mine.left > 0 || !mine.budget.allowed)) {
-        if (mine.left > 0) mine.left -= 1;
-        const { allowed, limit, remaining } = mine.budget;
-        return { allowed, limit, remaining: remaining + mine.left, resetSeconds: Math.ceil((mine.until - now) / 1000) };
-      }
-      const fresh = await spend(key, ahead);
+    const refills = new Map<string, Promise<void>>();
+
+    const refill = async (key: string): Promise<void> => {
+      const budget = await spend(key, ahead);
       if (taken.size >= REMEMBERED) taken.clear();
-      const left = fresh.allowed ? ahead - 1 : 0;
-      taken.set(key, { budget: fresh, left, until: Date.now() + fresh.resetSeconds * 1000 });
-      return { ...fresh, remaining: fresh.remaining + left };
+      taken.set(key, { budget, left: budget.allowed ? ahead : 0, until: Date.now() + budget.resetSeconds * 1000 });
+    };
+
+    const spendAhead = async (key: string): Promise<Budget> => {
+      for (;;) {
+        const mine = taken.get(key);
+        const now = Date.now();
+        if (mine && mine.until > now && (mine.left > 0 || !mine.budget.allowed)) {
+          if (mine.left > 0) mine.left -= 1;
+          const { allowed, limit, remaining } = mine.budget;
+          return {
+            allowed,
+            limit,
+            remaining: remaining + mine.left,
+            resetSeconds: Math.ceil((mine.until - now) / 1000),
+          };
+        }
+        // Those who come at once wait for one and the same refill.
+        let underWay = refills.get(key);
+        if (!underWay) {
+          underWay = refill(key).finally(() => refills.delete(key));
+          refills.set(key, underWay);
+        }
+        await underWay;
+      }
     };
 
     return {

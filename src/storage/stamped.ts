@@ -6,6 +6,7 @@ import type { Users } from './users.ts';
 
 export const stampedUsers = (users: Users, { changing }: Stamps): Users => ({
   ...users,
+  choosePassword: (id, before, after) => changing(id, () => users.choosePassword(id, before, after)),
   replacePasswordHash: (id, before, after) => changing(id, () => users.replacePasswordHash(id, before, after)),
   update: (id, changes) => changing(id, () => users.update(id, changes)),
   scheduleErasure: (id, eraseAfter) => changing(id, () => users.scheduleErasure(id, eraseAfter)),

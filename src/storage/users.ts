@@ -36,12 +36,14 @@ export const notBanned = () => ({ OR: [{ bannedAt: null }, { bannedUntil: { lte:
 /** Thrown inside a transaction to undo it. */
 class LastAdmin extends Error {}
 
+const lockAdmins = (tx: Tx) => tx.$queryRaw`SELECT 1 FROM roles WHERE name = ${ADMIN} FOR NO KEY UPDATE`;
+
 /**
  * Whether somebody who can administer is left, as this transaction has made it: neither banned nor about to be erased. To be asked after
  * the change, within its transaction; of several such changes at once each sees what the ones before it left.
  */
 export const leavesAnAdmin = async (tx: Tx): Promise<boolean> => {
-  await tx.$queryRaw`SELECT 1 FROM roles WHERE name = ${ADMIN} FOR NO KEY UPDATE`;
+  await lockAdmins(tx);
   return (await tx.user.count({ where: { role: ADMIN, eraseAfter: null, ...notBanned() } })) > 0;
 };
 
@@ -72,6 +74,23 @@ export const createUsers = (prisma: PrismaClient) => ({
       return violated.includes('username_key') ? 'username_taken' : 'email_taken';
     }
   },
+
+  /**
+   * Puts a chosen password in place of the one whose hash is `before`; false when that is not the hash any more. Links that were mailed
+   * for another password or another address end with the old one: whoever asked for them may have known it.
+   */
+  choosePassword: (id: string, before: string | null, after: string): Promise<boolean> =>
+    prisma.$transaction(async (tx) => {
+      const { count } = await tx.user.updateMany({
+        where: { id, passwordHash: before },
+        data: { passwordHash: after, pendingEmail: null, pendingEmailUntil: null, updatedAt: new Date() },
+      });
+      if (count > 0)
+        await tx.oneTimeToken.deleteMany({
+          where: { userId: id, purpose: { in: ['reset_password', 'change_email'] } },
+        });
+      return count > 0;
+    }),
 
   /** Changes the hash only while it is still `before`; false when it is not. */
   async replacePasswordHash(id: string, before: string | null, after: string): Promise<boolean> {
@@ -107,6 +126,9 @@ export const createUsers = (prisma: PrismaClient) => ({
   async scheduleErasure(id: string, eraseAfter: Date): Promise<User | 'last_admin' | undefined> {
     try {
       return await prisma.$transaction(async (tx) => {
+        // The roles before the users, as administration locks them: the other way round two could wait for each other.
+        const before = await tx.user.findUnique({ where: { id }, select: { role: true } });
+        if (before?.role === ADMIN) await lockAdmins(tx);
         const [user] = await tx.user.updateManyAndReturn({
           where: { id, eraseAfter: null },
           data: { eraseAfter, updatedAt: new Date() },
@@ -147,11 +169,14 @@ export const createUsers = (prisma: PrismaClient) => ({
 
   async setPasswordHash(emailKey: string, passwordHash: string): Promise<User | undefined> {
     if (!isStorable(emailKey)) return undefined;
-    const [user] = await prisma.user.updateManyAndReturn({
-      where: { emailKey },
-      data: { passwordHash, updatedAt: new Date() },
+    return prisma.$transaction(async (tx) => {
+      const [user] = await tx.user.updateManyAndReturn({
+        where: { emailKey },
+        data: { passwordHash, pendingEmail: null, pendingEmailUntil: null, updatedAt: new Date() },
+      });
+      if (user) await tx.oneTimeToken.deleteMany({ where: { userId: user.id } });
+      return user;
     });
-    return user;
   },
 });
 

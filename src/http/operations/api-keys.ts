@@ -1,15 +1,12 @@
 import { z } from 'zod';
 import { isNetwork } from '../../domain/api-keys.ts';
 import type { Operations } from '../operation.ts';
-import { KeyScope, Timestamp, words } from './fields.ts';
+import { KeyScope, Moment, Timestamp, words } from './fields.ts';
 
 export const NewKey = z.strictObject({
   name: words(100).min(1),
   scopes: z.array(KeyScope).max(20).default([]),
-  expires_at: z.iso
-    .datetime({ offset: true })
-    .refine((text) => Date.parse(text) > Date.now(), 'must be in the future')
-    .optional(),
+  expires_at: Moment.refine((text) => Date.parse(text) > Date.now(), 'must be in the future').optional(),
   allowed_networks: z.array(z.string().refine(isNetwork, 'is no network such as 192.0.2.0/24')).max(50).optional(),
 });
 export const Rotation = z.strictObject({

@@ -34,6 +34,16 @@ export const Password = z.string().min(1).max(1024);
 /** What came in a mail. */
 export const OneTimeToken = z.string().min(1).max(512);
 
+const FIRST_MOMENT = Date.parse('0001-01-01T00:00:00Z');
+const LAST_MOMENT = Date.parse('9999-12-31T23:59:59.999Z');
+
+/** A moment that has four digits for its year in UTC too; no zone means UTC to nobody, so one is needed. */
+export const Moment = z.iso.datetime({ offset: true }).refine((text) => {
+  const moment = Date.parse(text);
+  // What is no moment at all has been said already.
+  return Number.isNaN(moment) || (moment >= FIRST_MOMENT && moment <= LAST_MOMENT);
+}, 'is not in the years 1 to 9999, in UTC');
+
 /** ISO 8601, in UTC. */
 export const Timestamp = z.iso.datetime();
 

@@ -11,6 +11,7 @@ import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
+import { deviceOf, rememberDevice } from '../device-cookie.ts';
 import type { ExchangeCodes } from '../exchange-codes.ts';
 import * as body from '../operations/auth.ts';
 import { limitLinks, limitMails, tellBudget } from '../rate-limit.ts';
@@ -44,11 +45,14 @@ export const authRoutes = (
     })
     .post('/login', async (ctx) => {
       const { password, ...named } = jsonOf(ctx, body.Login);
-      const user = await signIn.withPassword('email' in named ? named.email : named.username, password, {
+      const login = 'email' in named ? named.email : named.username;
+      const user = await signIn.withPassword(login, password, {
         ip: ctx.ip,
+        device: deviceOf(ctx),
         client: FIRST_PARTY_CLIENT_ID,
       });
       if (!user) throw new DomainError('invalid_credentials', 'Incorrect email or password');
+      rememberDevice(ctx, signIn.deviceMark(login));
       ctx.set('Cache-Control', 'no-store');
       const issued = await tokens.issue(user);
       await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });

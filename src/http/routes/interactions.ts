@@ -6,6 +6,7 @@ import { DomainError } from '../../domain/errors.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
+import { deviceOf, rememberDevice } from '../device-cookie.ts';
 import { clientCard } from '../engine-pages.ts';
 import { storeDown } from '../error-handler.ts';
 import { goOn, type InteractionPages, labelOf } from '../interaction-pages.ts';
@@ -22,10 +23,6 @@ const faultOf = (text: string, max: number): FieldError | undefined =>
   text === '' ? 'required' : text.length > max ? 'too_long' : undefined;
 const Decision = z.object({ decision: z.enum(['allow', 'deny']) });
 const Choice = z.object({ account: z.enum(['continue', 'other']) });
-
-/** Lets a browser that has signed in before keep its own budget of attempts; it proves nothing else. */
-const DEVICE_COOKIE = 'device';
-const DEVICE_DAYS = 365;
 
 const STATUS: Partial<Record<LoginError, number>> = {
   csrf: 403,
@@ -112,12 +109,11 @@ export const interactionRoutes = (
       password: faultOf(form.password, PASSWORD_LENGTH),
     };
     if (fieldErrors.login || fieldErrors.password) return refuse(undefined, { fieldErrors });
-    const device = ctx.cookies.get(DEVICE_COOKIE, { signed: false });
     let user: User | undefined;
     try {
       user = await signIn.withPassword(form.login, form.password, {
         ip: ctx.ip,
-        device,
+        device: deviceOf(ctx),
         client: pending.client.clientId,
       });
     } catch (error) {
@@ -133,12 +129,7 @@ export const interactionRoutes = (
     }
     if (!user) return refuse('invalid_credentials');
     if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');
-    ctx.cookies.set(DEVICE_COOKIE, signIn.deviceMark(form.login), {
-      signed: false,
-      httpOnly: true,
-      sameSite: 'lax',
-      maxAge: DEVICE_DAYS * 86_400_000,
-    });
+    rememberDevice(ctx, signIn.deviceMark(form.login));
     goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
   };
 
