@@ -25,6 +25,10 @@ export type Param = (value: unknown) => string;
 /** Something asked of a user. */
 export type Condition = {
   sql(param: Param): string;
+  /** The same asked of one user at a time, where the planner would else look at everybody's first. */
+  probe?(param: Param): string;
+  /** The ids of whom it holds for, where another table's index has them in order: counting stops in time. */
+  ids?(param: Param): string;
   /** Whether an index counts whom it holds for. */
   indexed: boolean;
   /** The order in which an index gives them. */
@@ -61,12 +65,22 @@ export const conditionsOf = (filter: UserFilter): Condition[] => {
   else if (status !== undefined) add(() => STATUS[status]);
   if (role !== undefined) add((param) => `role = ${param(role)}`);
   if (hasPassword !== undefined) add(() => `password_hash IS ${hasPassword ? 'NOT NULL' : 'NULL'}`);
-  // Counted by its own index; it knows no order of users.
-  const identity = 'SELECT 1 FROM identities i WHERE i.user_id = users.id';
+  // Found and counted by an index of its own, which knows no order of users.
+  const identity = 'FROM identities i WHERE i.user_id = users.id';
   if (provider !== undefined)
-    found.push({ sql: (param) => `EXISTS (${identity} AND i.provider = ${param(provider)})`, indexed: true });
+    found.push({
+      sql: (param) => `EXISTS (SELECT 1 ${identity} AND i.provider = ${param(provider)})`,
+      probe: (param) => `(SELECT true ${identity} AND i.provider = ${param(provider)} LIMIT 1) IS NOT NULL`,
+      ids: (param) => `SELECT DISTINCT user_id AS id FROM identities WHERE provider = ${param(provider)}`,
+      indexed: true,
+    });
   // Among those without a password; what is left over is not worth an index.
-  if (hasProvider === false) found.push({ sql: () => `NOT EXISTS (${identity})`, indexed: false });
+  if (hasProvider === false)
+    found.push({
+      sql: () => `NOT EXISTS (SELECT 1 ${identity})`,
+      probe: () => `(SELECT true ${identity} LIMIT 1) IS NULL`,
+      indexed: false,
+    });
   if (emailVerified !== undefined) add(() => `email_verified = ${emailVerified}`);
   const time = (sql: (param: Param) => string) =>
     found.push({ sql, indexed: true, leads: 'created_at', isRange: true });

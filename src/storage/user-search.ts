@@ -98,7 +98,8 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
   /** How many users each of these holds for, and one or another of `alternatives`; up to COUNTED + 1. */
   const countEach = async (conditions: Condition[], alternatives: Condition[]) => {
     const [row] = await query<{ each: number[]; any: number }>((param) => {
-      const some = (condition: Condition) => `SELECT id FROM users WHERE ${condition.sql(param)} LIMIT ${COUNTED + 1}`;
+      const some = ({ ids, sql }: Condition) =>
+        `${ids?.(param) ?? `SELECT id FROM users WHERE ${sql(param)}`} LIMIT ${COUNTED + 1}`;
       const count = (condition: Condition) =>
         condition.indexed ? `(SELECT count(*) FROM (${some(condition)}) u)::int` : String(COUNTED + 1);
       const union = alternatives.map((condition) => `(${some(condition)})`).join(' UNION ');
@@ -146,12 +147,13 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
   const walked = async (leading: Condition[], others: Condition[], reading: Reading, steps = STEPS): Promise<Part> => {
     const { order, limit } = reading;
     const { key, isAfter, orderBy } = inOrder(order);
+    const probes = others.map((condition) => ({ ...condition, sql: condition.probe ?? condition.sql }));
     const rows: Row[] = [];
     let { after } = reading;
     for (const step of steps) {
       const seen = await query<Row & { fits: boolean; place: number }>(
         (param) => `WITH seen AS MATERIALIZED (
-            SELECT ${key} AS key, id, (${allOf(others, param)}) AS fits FROM users
+            SELECT ${key} AS key, id, (${allOf(probes, param)}) AS fits FROM users
             WHERE ${allOf(leading, param)} AND ${isAfter(after, param)} ${orderBy} LIMIT ${step}
           ), placed AS (SELECT *, row_number() OVER ()::int AS place FROM seen)
           SELECT * FROM placed WHERE fits OR place = ${step} ORDER BY place LIMIT ${limit + 2}`,
