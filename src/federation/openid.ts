@@ -117,7 +117,8 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
     const claims = (await askJson(endpoint, { headers: { authorization: `Bearer ${accessToken}` } })) as JWTPayload;
     // OIDC Core §5.3.4: somebody else's claims must not be used.
     if (claims.sub !== idToken.sub) throw new UpstreamError('unavailable', `the userinfo of ${id} is somebody else's`);
-    return { ...claims, ...idToken };
+    // The address and the word on it belong together: both from one place.
+    return { ...claims, ...idToken, email: claims.email, email_verified: claims.email_verified };
   };
 
   const demands = ({ maxAgeSeconds, loginHint, uiLocales }: Wishes) => ({

@@ -158,6 +158,27 @@ test.serial('what an app cannot know is said on a page of ours, which leads back
   t.regex(down.arrived.html, /href="[^"]+\?error=temporarily_unavailable"/);
 });
 
+test.serial(
+  'what a browser takes along goes to that provider’s paths alone, over https, and no script reads it',
+  async (t) => {
+    const secure = await startFederated({ issuer: 'https://id.example.com' });
+    t.teardown(() => secure.close());
+    const answer = await fetch(new URL(`/oauth/github/login?return_to=${APP}/`, secure.server.origin), {
+      redirect: 'manual',
+    });
+    t.is(answer.status, 303);
+    t.is(answer.headers.get('cache-control'), 'no-store');
+    const [cookie = '', ...more] = answer.headers.getSetCookie();
+    t.deepEqual(more, []);
+    t.regex(
+      cookie,
+      /^__Secure-federation=v1\.[\w-]+; path=\/oauth\/github; expires=[^;]+; samesite=lax; secure; httponly$/i,
+    );
+    const expires = Date.parse(/expires=([^;]+)/i.exec(cookie)?.[1] ?? '') - Date.now();
+    t.true(expires > 590_000 && expires <= 600_000);
+  },
+);
+
 test.serial('each of three tabs comes to its own end', async (t) => {
   const browser = createBrowser(all.server.issuer);
   const backs: URL[] = [];
