@@ -32,7 +32,14 @@ export const createExchangeCodes = (values: OneTimeValues, firstPartyOrigins: st
     /** Where the app wants the browser back. @throws {DomainError} `invalid_return_to` */
     returnToOf(text: string): string {
       const url = URL.parse(text);
-      const sound = url && text.length <= RETURN_TO_LENGTH && !url.username && !url.password && !url.hash;
+      // A blob: address has the origin of the page that made it.
+      const sound =
+        url &&
+        /^https?:$/.test(url.protocol) &&
+        text.length <= RETURN_TO_LENGTH &&
+        !url.username &&
+        !url.password &&
+        !url.hash;
       if (!sound || !origins.has(url.origin))
         throw new DomainError(
           'invalid_return_to',

@@ -18,6 +18,12 @@ const clientAdapter = (known: KnownClients): Adapter => ({
   findByUserCode: refuse,
 });
 
+/** Whom an interaction's result signs in. */
+const signedInOf = (result: unknown): string | undefined => {
+  const { login } = Object(result) as { login?: { accountId?: unknown } };
+  return typeof login?.accountId === 'string' ? login.accountId : undefined;
+};
+
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
 // The identifier is sealed along with the payload: a row given another row's content does not open.
@@ -94,7 +100,8 @@ const artifactAdapter = (
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
         userCodeHash: payload.userCode === undefined ? undefined : sha256(payload.userCode),
-        accountId: payload.accountId ?? payload.session?.accountId,
+        // A sign-in that is done, and whose browser has not gone on yet, is its person's too: a ban or a new password ends it.
+        accountId: payload.accountId ?? signedInOf(payload.result) ?? payload.session?.accountId,
       });
     },
 

@@ -111,6 +111,7 @@ for (const returnTo of [
   '/\\evil.example',
   '/account',
   'javascript:alert(1)//https://platform.example',
+  'blob:https://platform.example/5fbabb32',
   'https:\\\\evil.example',
   'https://platform.example/#fragment',
   `https://platform.example/${'x'.repeat(600)}`,

@@ -44,7 +44,7 @@ export const createBrowser = (origin: string, headers: Record<string, string> = 
       .map(({ name, value }) => `${name}=${value}`)
       .join('; ');
 
-  /** Goes to `target`; stops at an answer that is not a redirect, or at the door of another origin. */
+  /** Goes to `target`; follows redirects unless `init` says `manual`, and stops at an answer that is not a redirect, or at the door of another origin. */
   const go = async (target: string | URL, init: RequestInit = {}): Promise<Visited> => {
     const trail: string[] = [];
     let request: RequestInit = init;
@@ -62,6 +62,9 @@ export const createBrowser = (origin: string, headers: Record<string, string> = 
         return { status: response.status, url, headers: response.headers, html: await response.text(), trail };
       await response.body?.cancel();
       url = new URL(location, url);
+      // Asked not to follow, it says where it would have gone.
+      if (init.redirect === 'manual')
+        return { status: response.status, url, headers: response.headers, html: '', trail };
       request = {};
     }
   };
