@@ -10,7 +10,7 @@ import {
   UpstreamError,
   type Wishes,
 } from './identity.ts';
-import { ask, askJson, codeOf, memberOf, redeemCode, TIMEOUT_MS } from './upstream.ts';
+import { ask, askJson, codeOf, isConfidential, memberOf, redeemCode, TIMEOUT_MS } from './upstream.ts';
 
 export type OpenIdSettings = ClientSettings & {
   id: string;
@@ -24,7 +24,8 @@ export type OpenIdSettings = ClientSettings & {
 
 const Metadata = z.object({
   issuer: z.string(),
-  authorization_endpoint: z.url(),
+  // The browser is sent there: to nowhere but a web page that nobody can change on the way.
+  authorization_endpoint: z.url().refine((url) => URL.canParse(url) && isConfidential(new URL(url))),
   token_endpoint: z.url(),
   jwks_uri: z.url(),
   userinfo_endpoint: z.url().optional(),
@@ -47,6 +48,8 @@ const ALGORITHMS = [
   'EdDSA',
   'Ed25519',
 ];
+const isEpochSeconds = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) > 0;
+
 const CLOCKS_DIFFER_SECONDS = 30;
 const DISCOVERED_MS = 3_600_000;
 const SUBJECT_LENGTH = 255;
@@ -173,9 +176,10 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
         name: textOf(claims.name),
         picture: pictureOf(claims.picture),
         username: textOf(claims.preferred_username),
-        authTime: typeof claims.auth_time === 'number' ? claims.auth_time : undefined,
-        amr: Array.isArray(claims.amr)
-          ? claims.amr
+        // How and when they signed in, the signed token alone says (OIDC Core §2).
+        authTime: isEpochSeconds(idToken.auth_time) ? idToken.auth_time : undefined,
+        amr: Array.isArray(idToken.amr)
+          ? idToken.amr
               .filter((one) => /^[\w.:-]{1,40}$/.test(String(one)))
               .slice(0, 8)
               .map(String)
