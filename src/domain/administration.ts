@@ -13,6 +13,7 @@ import {
   type NewAccount,
   type ProfileChanges,
   profileColumns,
+  recipientOf,
   usernameColumns,
 } from './accounts.ts';
 import type { Audit } from './audit.ts';
@@ -66,8 +67,6 @@ export type AdministrationParts = {
 };
 
 const lastAdmin = () => new DomainError('last_admin', 'this is the last administrator there is');
-// A whole row would take the password hash along.
-const addressOf = ({ email, locale }: User) => ({ email, locale });
 
 export type Administration = ReturnType<typeof createAdministration>;
 
@@ -166,7 +165,7 @@ export const createAdministration = (parts: AdministrationParts) => {
       if (details) await audit.record({ type: 'user.updated', target: user.id, details });
       if (before.emailKey !== after.emailKey && !isBanned(after))
         for (const to of [before, after])
-          await mail.send(addressOf(to), { template: 'email_changed', newEmail: after.email });
+          await mail.send(recipientOf(to), { template: 'email_changed', newEmail: after.email });
       return after;
     },
 

@@ -1,6 +1,7 @@
+import { ADMIN, anyAdmin, lockAdmins } from './administrators.ts';
 import { REMOVE_BY_ACCOUNT } from './artifacts-postgres.ts';
 import { Prisma } from './generated/client.ts';
-import { type PrismaClient, violatedForeignKey, violatedUnique } from './prisma.ts';
+import { type PrismaClient, type Tx, violatedForeignKey, violatedUnique } from './prisma.ts';
 import { STATUS } from './user-filter.ts';
 import type { User, UserChanges } from './users.ts';
 
@@ -16,8 +17,6 @@ export type Ended = 'artifacts' | 'apiKeys' | 'oneTimeTokens';
 /** Why nothing was changed. */
 export type Unchanged = 'last_admin' | 'email_taken' | 'username_taken' | 'unknown_role';
 
-type Transaction = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
-
 /** Undoes a transaction. */
 class WouldBeLast extends Error {}
 
@@ -25,25 +24,19 @@ export type AdministrationStore = ReturnType<typeof createAdministrationStore>;
 
 /** Changes to users that have to leave an administrator behind, who is neither banned nor about to be erased. */
 export const createAdministrationStore = (prisma: PrismaClient) => {
-  const anyAdministrator = async (tx: Transaction): Promise<boolean> =>
-    (await tx.$queryRaw<unknown[]>`SELECT 1 FROM users WHERE role = 'admin' AND ${Prisma.raw(STATUS.active)} LIMIT 1`)
-      .length > 0;
-
   const guarded = async <T>(
     id: string,
-    act: (tx: Transaction, before: User) => Promise<T>,
+    act: (tx: Tx, before: User) => Promise<T>,
   ): Promise<T | Unchanged | undefined> => {
     try {
       return await prisma.$transaction(async (tx) => {
-        // One after the other, so that of the last two administrators each sees whether the other still is one. Not FOR UPDATE:
-        // that would stand in the way of whoever gives somebody the role, having locked that user before.
-        await tx.$queryRaw`SELECT 1 FROM roles WHERE name = 'admin' FOR NO KEY UPDATE`;
+        await lockAdmins(tx);
         await tx.$queryRaw`SELECT 1 FROM users WHERE id = ${id}::uuid FOR UPDATE`;
         const before = await tx.user.findUnique({ where: { id } });
         if (!before) return undefined;
-        const watched = before.role === 'admin' && (await anyAdministrator(tx));
+        const watched = before.role === ADMIN && (await anyAdmin(tx));
         const done = await act(tx, before);
-        if (watched && !(await anyAdministrator(tx))) throw new WouldBeLast();
+        if (watched && !(await anyAdmin(tx))) throw new WouldBeLast();
         return done;
       });
     } catch (error) {
@@ -55,7 +48,7 @@ export const createAdministrationStore = (prisma: PrismaClient) => {
     }
   };
 
-  const end: Record<Ended, (tx: Transaction, userId: string) => Promise<unknown>> = {
+  const end: Record<Ended, (tx: Tx, userId: string) => Promise<unknown>> = {
     artifacts: (tx, userId) => tx.$executeRawUnsafe(REMOVE_BY_ACCOUNT, userId),
     apiKeys: (tx, userId) => tx.apiKey.deleteMany({ where: { userId } }),
     oneTimeTokens: (tx, userId) => tx.oneTimeToken.deleteMany({ where: { userId } }),

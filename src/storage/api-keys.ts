@@ -1,6 +1,6 @@
 import { type ApiKeyHolder, createApiKeyCopies } from './api-key-copies.ts';
 import type { ApiKey } from './generated/client.ts';
-import type { PrismaClient } from './prisma.ts';
+import type { PrismaClient, Tx } from './prisma.ts';
 import type { Stamps } from './stamps.ts';
 
 export type { ApiKey, ApiKeyHolder };
@@ -92,5 +92,3 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
     },
   };
 };
-
-type Tx = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];

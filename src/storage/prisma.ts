@@ -4,6 +4,9 @@ import { PrismaClient } from './generated/client.ts';
 
 export type { PrismaClient };
 
+/** A transaction under way. */
+export type Tx = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];
+
 /**
  * How long a transaction may wait for a connection, and take, in milliseconds. Those that lock the same row wait for each other,
  * and in an embedded database all do.

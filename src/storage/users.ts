@@ -1,3 +1,4 @@
+import { ADMIN, anyAdmin, lockAdmins } from './administrators.ts';
 import { Prisma, type User } from './generated/client.ts';
 import { isStorable, type PrismaClient, violatedForeignKey, violatedUnique } from './prisma.ts';
 
@@ -27,25 +28,11 @@ export type UserChanges = Optional<
 
 export type Users = ReturnType<typeof createUsers>;
 
-/** The role that administers, of which somebody must be left. */
-const ADMIN = 'admin';
-
 /** Whose ban, if there was one, is over. */
 export const notBanned = () => ({ OR: [{ bannedAt: null }, { bannedUntil: { lte: new Date() } }] });
 
 /** Thrown inside a transaction to undo it. */
 class LastAdmin extends Error {}
-
-const lockAdmins = (tx: Tx) => tx.$queryRaw`SELECT 1 FROM roles WHERE name = ${ADMIN} FOR NO KEY UPDATE`;
-
-/**
- * Whether somebody who can administer is left, as this transaction has made it: neither banned nor about to be erased. To be asked after
- * the change, within its transaction; of several such changes at once each sees what the ones before it left.
- */
-export const leavesAnAdmin = async (tx: Tx): Promise<boolean> => {
-  await lockAdmins(tx);
-  return (await tx.user.count({ where: { role: ADMIN, eraseAfter: null, ...notBanned() } })) > 0;
-};
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
@@ -133,7 +120,7 @@ export const createUsers = (prisma: PrismaClient) => ({
           where: { id, eraseAfter: null },
           data: { eraseAfter, updatedAt: new Date() },
         });
-        if (user?.role === ADMIN && !(await leavesAnAdmin(tx))) throw new LastAdmin();
+        if (user?.role === ADMIN && !(await anyAdmin(tx))) throw new LastAdmin();
         return user;
       });
     } catch (error) {
@@ -179,6 +166,3 @@ export const createUsers = (prisma: PrismaClient) => ({
     });
   },
 });
-
-/** A transaction under way. */
-export type Tx = Parameters<Parameters<PrismaClient['$transaction']>[0]>[0];

@@ -25,7 +25,7 @@ test.after.always(async () => {
   await database.close();
 });
 
-const withRedis = redis ? test : test.skip;
+const withRedis = redis ? test : test.skip; // What is tested is Redis failing: without one there is nothing to fail.
 const withoutIt = redis ? '' : ` — SKIPPED, ${NO_REDIS}`;
 
 withRedis(
