@@ -1,7 +1,6 @@
 // env → config → stores → app → listen; on SIGTERM and SIGINT the same in reverse.
 import cluster from 'node:cluster';
-import { type Logger, pino } from 'pino';
-import pretty from 'pino-pretty';
+import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { createApp } from './app.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
@@ -9,6 +8,7 @@ import { type Demo, ensureDemo } from './demo.ts';
 import { DomainError } from './domain/errors.ts';
 import { installationSecrets } from './installation.ts';
 import { listen } from './listen.ts';
+import { openLog } from './log.ts';
 import { SigningKeysError } from './oidc/keys.ts';
 import { startUpCard } from './start-up-card.ts';
 import { DataDirError } from './storage/data-dir.ts';
@@ -39,21 +39,6 @@ const sweepAll = async ({ artifacts, oneTimeTokens }: Stores): Promise<void> => 
   while ((await artifacts.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
   while ((await oneTimeTokens.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
 };
-
-const openLog = ({ logLevel, production }: Config) =>
-  production
-    ? pino({ level: logLevel }, pino.destination({ dest: 1, sync: true }))
-    : pino(
-        { level: logLevel },
-        pretty({
-          translateTime: 'HH:MM:ss',
-          ignore: 'pid,hostname,method,path,status,ms',
-          messageFormat: '{msg} {method} {path} {status} {ms}',
-          colorize: process.stdout.isTTY,
-          singleLine: true,
-          sync: true,
-        }),
-      );
 
 const serve = async (config: Config, log: Logger) => {
   const secrets = await installationSecrets(config);

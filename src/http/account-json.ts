@@ -33,6 +33,19 @@ export const accountJson = (user: User) => {
   };
 };
 
+const texts = new WeakMap<User, string>();
+
+/** As `accountJson`, as JSON already: for the one question that services ask all day, of a row that is kept. */
+export const accountText = (user: User): string => {
+  // An address that waits to be confirmed goes by itself.
+  if (user.pendingEmail !== null) return JSON.stringify(accountJson(user));
+  const known = texts.get(user);
+  if (known !== undefined) return known;
+  const text = JSON.stringify(accountJson(user));
+  texts.set(user, text);
+  return text;
+};
+
 /** A user as administrators see them: with what is not the person's own to know or change. */
 export const administeredJson = (user: User) => {
   const banned = isBanned(user);

@@ -7,7 +7,9 @@ const REQUEST_ID = /^[\w.-]{8,64}$/;
 
 // An interaction's identifier is half of what resumes a sign-in: it stays out of the log, as query strings do.
 const withoutIdentifiers = (path: string): string =>
-  path.replace(/^(\/interaction|\/oauth\/authorize)\/[^/]+/, '$1/:uid');
+  path.startsWith('/interaction/') || path.startsWith('/oauth/authorize/')
+    ? path.replace(/^(\/interaction|\/oauth\/authorize)\/[^/]+/, '$1/:uid')
+    : path;
 
 /** Gives each request an id and, when it is answered, a line in the log: no query, no header, no body, no token. */
 export const requestLog =

@@ -19,15 +19,13 @@ const policy = (formTargets: readonly string[]): string =>
 
 /** What is never a page: the REST API. */
 const DATA = /^\/(auth|users|admin)\//;
-/** OWASP REST Security Cheat Sheet, "Security Headers". */
+/** OWASP REST Security Cheat Sheet, "Security Headers": what has a meaning for an answer that no browser shows. */
 const FOR_DATA: ReadonlySet<string> = new Set([
-  'content-security-policy',
-  'cross-origin-resource-policy',
-  'referrer-policy',
   'strict-transport-security',
   'x-content-type-options',
   'x-frame-options',
 ]);
+const DATA_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 /** Headers every answer bears: no framing, no sniffing, no referrer to other origins, and a policy that runs nothing. */
 export const securityHeaders = (issuer: string): Middleware => {
@@ -49,8 +47,9 @@ export const securityHeaders = (issuer: string): Middleware => {
   let forData: typeof all = [];
   const ready = fixed({ req: response.req, res: response } as Context, async () => {}).then(() => {
     all = Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);
-    all.push(['content-security-policy', policy([])]);
     forData = all.filter(([name]) => FOR_DATA.has(name));
+    forData.push(['content-security-policy', DATA_POLICY]);
+    all.push(['content-security-policy', policy([])]);
   });
   const serve: Middleware = (ctx, next) => {
     for (const [name, value] of DATA.test(ctx.path) ? forData : all) ctx.res.setHeader(name, value);

@@ -4,7 +4,7 @@ import type { Alerts } from '../../domain/alerts.ts';
 import type { Deletion } from '../../domain/deletion.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
-import { accountJson } from '../account-json.ts';
+import { accountJson, accountText } from '../account-json.ts';
 import { Deletion as DeletionRequest, NewPassword, Profile } from '../operations/users.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf } from '../validate.ts';
@@ -25,7 +25,8 @@ export const userRoutes = (
       // A key may always ask whose it is.
       if (ctx.state.keyId === undefined && !ctx.state.scopes.has('read:profile'))
         return requireScope('read:profile')(ctx, async () => {});
-      ctx.body = accountJson(ctx.state.user);
+      ctx.set('Content-Type', 'application/json; charset=utf-8');
+      ctx.body = accountText(ctx.state.user);
     })
     .put('/', requireScope('write:profile'), async (ctx) => {
       const { email, current_password, ...changes } = jsonOf(ctx, Profile);
