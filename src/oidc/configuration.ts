@@ -6,7 +6,7 @@ import type { Consents } from '../storage/consents.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
-import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
@@ -97,7 +97,7 @@ export const createConfiguration = (
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
       if (token.kind !== 'AccessToken' || token.aud !== settings.issuer) return undefined;
-      const user = await accounts.find(token.accountId);
+      const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
     // Ours, and set by the adapter alone; no answer shows them.

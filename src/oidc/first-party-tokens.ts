@@ -1,4 +1,4 @@
-import { createSecretKey, type KeyObject } from 'node:crypto';
+import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
 import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
@@ -10,7 +10,7 @@ import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { successorOf } from './engine-internals.ts';
 import type { Authentication } from './interactions.ts';
-import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
 export type TokenPair = { access_token: string; refresh_token: string; token_type: 'bearer'; expires_in: number };
@@ -59,7 +59,7 @@ export const createFirstPartyTokens = (
   };
 
   type Lineage = {
-    accountId: string;
+    user: User;
     grantId: string;
     scope: string;
     authTime: number;
@@ -70,18 +70,15 @@ export const createFirstPartyTokens = (
     iiat?: number;
   };
 
-  const pair = async (lineage: Lineage): Promise<TokenPair> => {
-    const { accountId, grantId, scope } = lineage;
-    const common = { client: await client(), accountId, grantId, gty: 'password', scope };
+  const pair = async ({ user, ...lineage }: Lineage): Promise<TokenPair> => {
+    const { grantId, scope } = lineage;
+    const common = { client: await client(), accountId: user.id, grantId, gty: 'password', scope };
     const accessToken = new provider.AccessToken(common);
     accessToken.resourceServer = resourceServer;
+    holders.set(accessToken, user);
     const refreshToken = new provider.RefreshToken({ ...common, ...lineage, resource: issuer });
-    return {
-      access_token: await accessToken.save(),
-      refresh_token: await refreshToken.save(),
-      token_type: 'bearer',
-      expires_in: accessTokenTtlSeconds,
-    };
+    const [access_token, refresh_token] = await Promise.all([accessToken.save(), refreshToken.save()]);
+    return { access_token, refresh_token, token_type: 'bearer', expires_in: accessTokenTtlSeconds };
   };
 
   const end = async (grantId: string): Promise<void> => {
@@ -155,18 +152,16 @@ export const createFirstPartyTokens = (
   return {
     /** A fresh grant of the platform's own apps, and its first pair of tokens. */
     async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
+      // Named beforehand, so that the grant and what hangs on it are written in one go.
+      const grantId = randomBytes(32).toString('base64url');
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
+      grant.jti = grantId;
       grant.addResourceScope(issuer, KEY_SCOPES.join(' '));
-      await outlive(grant);
-      const grantId = grant.jti;
-      const tokens = await pair({
-        accountId: user.id,
-        grantId,
-        scope: await firstPartyScope(user),
-        authTime: authTime ?? Math.floor(Date.now() / 1000),
-        rotations: 0,
-        amr,
-      });
+      const scope = await firstPartyScope(user);
+      const [tokens] = await Promise.all([
+        pair({ user, grantId, scope, authTime: authTime ?? Math.floor(Date.now() / 1000), rotations: 0, amr }),
+        outlive(grant),
+      ]);
       return { grantId, tokens };
     },
 
@@ -203,7 +198,7 @@ export const createFirstPartyTokens = (
       }
       await outlive(grant);
       const tokens = await pair({
-        accountId,
+        user,
         grantId,
         scope: await firstPartyScope(user),
         authTime: token.authTime ?? 0,

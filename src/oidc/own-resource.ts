@@ -1,5 +1,6 @@
 import { createSecretKey } from 'node:crypto';
 import type { ResourceServer } from 'oidc-provider';
+import type { User } from '../domain/accounts.ts';
 import { KEY_SCOPES } from '../domain/claims.ts';
 
 /** The built-in client of the platform's own apps: POST /auth/login signs in under it, and /login in a browser. */
@@ -13,6 +14,9 @@ export type JwtSettings = {
   accessTokenTtlSeconds: number;
   refreshTokenTtlSeconds: number;
 };
+
+/** Whom a first-party access token is being issued to, where that is known: its claims then need no second look. */
+export const holders = new WeakMap<object, User>();
 
 /** What every first-party token may do; a role's further permissions are added to it. */
 export const FIRST_PARTY_SCOPE = 'read:profile write:profile';

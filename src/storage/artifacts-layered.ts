@@ -42,8 +42,10 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
      */
     async upsert(model, idHash, entry) {
       if (!DURABLE.has(model)) return redis.upsert(model, idHash, entry);
-      if ((await postgres.write(model, idHash, entry)) === 'inserted') await copy(model, idHash, entry);
-      else await redis.fence([{ model, idHash }]);
+      if ((await postgres.write(model, idHash, entry)) === 'inserted') {
+        // A grant is asked after with the next request; a refresh token when its copy would be gone again.
+        if (model === 'Grant') await copy(model, idHash, entry);
+      } else await redis.fence([{ model, idHash }]);
     },
 
     /** Durable models: from Redis; on a miss from Postgres, leaving a copy. When Redis fails, Postgres answers. */

@@ -7,6 +7,7 @@ import type {
   Artifacts,
   StoredArtifact,
 } from './artifacts.ts';
+import { createWriteTogether } from './artifacts-written.ts';
 
 /** The contract, and what a store that keeps copies of the rows must know on top: whole rows, and which rows a write met. */
 export type PostgresArtifacts = Artifacts & {
@@ -60,8 +61,8 @@ export const REMOVE_BY_ACCOUNT = removal(
 );
 
 /**
- * Artifacts in the table `oauth_tokens`. Each method is one statement and so one round trip, and atomic. Time is the database's
- * (`now()`), on whatever machine the caller runs.
+ * Artifacts in the table `oauth_tokens`. Each method is one statement and so one round trip, and atomic; what is written in the
+ * same turn of the event loop shares one. Time is the database's (`now()`), on whatever machine the caller runs.
  */
 export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
   const findBy = async (condition: string, values: string[]): Promise<ArtifactRecord | undefined> => {
@@ -76,22 +77,10 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
   const remove = async (statement: string, values: string[]): Promise<ArtifactKey[]> =>
     (await pool.query<ArtifactKey>(statement, values)).rows;
 
+  const writeTogether = createWriteTogether(pool);
+
   const artifacts: PostgresArtifacts = {
-    async write(model, idHash, { payload, expiresAt, grantId, uid, userCodeHash, accountId }) {
-      // xmax is 0 in a row version that an INSERT made, and the locking transaction where ON CONFLICT updated.
-      const { rows } = await pool.query<{ inserted: boolean }>(
-        `INSERT INTO oauth_tokens AS o
-           (model, id_hash, payload, expires_at, grant_id, uid, user_code_hash, account_id, created_at)
-         VALUES ($1, $2, $3, to_timestamp($4::float8), $5, $6, $7, $8, now())
-         ON CONFLICT (model, id_hash) DO UPDATE SET
-           payload = excluded.payload, expires_at = excluded.expires_at, grant_id = excluded.grant_id,
-           uid = excluded.uid, user_code_hash = excluded.user_code_hash, account_id = excluded.account_id,
-           consumed_at = CASE WHEN o.expires_at > now() THEN o.consumed_at END
-         RETURNING xmax = 0 AS inserted`,
-        [model, idHash, payload, expiresAt, grantId ?? null, uid ?? null, userCodeHash ?? null, accountId ?? null],
-      );
-      return rows[0]?.inserted ? 'inserted' : 'replaced';
-    },
+    write: (model, idHash, entry) => writeTogether({ model, idHash, entry }),
 
     async upsert(model, idHash, entry) {
       await artifacts.write(model, idHash, entry);

@@ -1,4 +1,4 @@
-import type { Pool } from 'pg';
+import { DatabaseError, type Pool } from 'pg';
 
 export type AuditRow = { seq: number; event: string; mac: string };
 
@@ -17,6 +17,7 @@ export type MacOf = (previousMac: string, seq: number, event: string) => string;
 
 // Any number that nothing else in this database locks.
 const LOCK = 7_310_264_001;
+const UNIQUE_VIOLATION = '23505';
 /** Events written by one transaction at most. */
 const BATCH = 200;
 
@@ -28,8 +29,50 @@ export type AuditLog = ReturnType<typeof createAuditLog>;
 export const createAuditLog = (pool: Pool, macOf: MacOf) => {
   const waiting: Waiting[] = [];
   let writing = false;
+  /** The last row, as this process wrote it; undefined when it may be another one's. */
+  let head: { seq: number; mac: string } | undefined;
+
+  const linked = (after: { seq: number; mac: string }, events: string[]) => {
+    let { seq, mac } = after;
+    const macs = events.map((event) => {
+      seq += 1;
+      mac = macOf(mac, seq, event);
+      return mac;
+    });
+    return { macs, last: { seq, mac } };
+  };
+
+  /**
+   * Appends in one statement to the row that this process wrote last, if it is the last still. Another one's has the place that this
+   * would take: a row under the same `seq` is refused, and with it the whole statement. It takes its turn by the lock, so that who
+   * holds that has nobody appending beside them.
+   *
+   * @returns false when the row is not the last one any more: nothing was written.
+   */
+  const writeToHead = async (after: { seq: number; mac: string }, events: string[]): Promise<boolean> => {
+    const { macs, last } = linked(after, events);
+    try {
+      const { rowCount } = await pool.query(
+        `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
+         INSERT INTO audit_events (seq, event, mac)
+         SELECT $2::bigint + place, event, mac FROM turn, unnest($3::text[], $4::text[]) WITH ORDINALITY AS new (event, mac, place)
+          WHERE EXISTS (SELECT FROM audit_events WHERE seq = $2::bigint AND mac = $5)`,
+        [LOCK, after.seq, events, macs, after.mac],
+      );
+      if (rowCount !== events.length) return false;
+      head = last;
+      return true;
+    } catch (error) {
+      if (error instanceof DatabaseError && error.code === UNIQUE_VIOLATION) return false;
+      throw error;
+    }
+  };
 
   const write = async (events: string[]): Promise<void> => {
+    const mine = head;
+    // Known again only when it is written: whatever goes wrong, the next one looks.
+    head = undefined;
+    if (mine && (await writeToHead(mine, events))) return;
     const client = await pool.connect();
     let broken: Error | undefined;
     try {
@@ -39,19 +82,15 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
       const last = await client.query<{ seq: string; mac: string }>(
         'SELECT seq, mac FROM audit_events ORDER BY seq DESC LIMIT 1',
       );
-      let seq = Number(last.rows[0]?.seq ?? 0);
-      let mac = last.rows[0]?.mac ?? '';
-      const macs = events.map((event) => {
-        seq += 1;
-        mac = macOf(mac, seq, event);
-        return mac;
-      });
+      const seq = Number(last.rows[0]?.seq ?? 0);
+      const { macs, last: written } = linked({ seq, mac: last.rows[0]?.mac ?? '' }, events);
       await client.query(
         `INSERT INTO audit_events (seq, event, mac)
          SELECT $1::bigint + place, event, mac FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (event, mac, place)`,
-        [seq - events.length, events, macs],
+        [seq, events, macs],
       );
       await client.query('COMMIT');
+      head = written;
     } catch (error) {
       broken = error instanceof Error ? error : new Error(String(error));
       throw error;

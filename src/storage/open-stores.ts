@@ -179,7 +179,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       clients: createClients(prisma),
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),
-      signIns: createSignIns(prisma),
+      signIns: createSignIns(prisma, pool),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),
       identities: createIdentities(prisma),

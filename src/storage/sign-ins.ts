@@ -1,3 +1,4 @@
+import type { Pool } from 'pg';
 import type { SignIn } from './generated/client.ts';
 import type { PrismaClient } from './prisma.ts';
 
@@ -8,7 +9,8 @@ export type NewSignIn = Pick<SignIn, 'id' | 'userId' | 'sessionHash' | 'grantId'
 
 export type SignIns = ReturnType<typeof createSignIns>;
 
-export const createSignIns = (prisma: PrismaClient) => ({
+/** @param pool For what every sign-in and refresh writes. */
+export const createSignIns = (prisma: PrismaClient, pool: Pool) => ({
   /**
    * Notes a sign-in; one that is known already was used again, which is written once a minute at most;
    * nothing for a user who is gone.
@@ -16,19 +18,23 @@ export const createSignIns = (prisma: PrismaClient) => ({
    * @param deadBefore What the user has not used since then cannot be live any more, and goes.
    */
   async note({ id, userId, sessionHash, grantId, ip, userAgent }: NewSignIn, deadBefore: Date): Promise<void> {
-    await prisma.$executeRaw`
-      WITH dead AS (DELETE FROM sign_ins WHERE user_id = ${userId}::uuid AND last_used_at < ${deadBefore})
-      INSERT INTO sign_ins AS s (id, user_id, session_hash, grant_id, ip, user_agent)
-      SELECT ${id}::uuid, id, ${sessionHash}, ${grantId}, ${ip}, ${userAgent} FROM users WHERE id = ${userId}::uuid
-      ON CONFLICT (session_hash) DO UPDATE
-        SET last_used_at = now(), ip = excluded.ip, user_agent = excluded.user_agent, user_id = excluded.user_id
-        WHERE s.last_used_at < now() - interval '1 minute' OR s.user_id <> excluded.user_id`;
+    await pool.query(
+      `WITH dead AS (DELETE FROM sign_ins WHERE user_id = $1 AND last_used_at < $2)
+       INSERT INTO sign_ins AS s (id, user_id, session_hash, grant_id, ip, user_agent)
+       SELECT $3, id, $4, $5, $6, $7 FROM users WHERE id = $1
+       ON CONFLICT (session_hash) DO UPDATE
+         SET last_used_at = now(), ip = excluded.ip, user_agent = excluded.user_agent, user_id = excluded.user_id
+         WHERE s.last_used_at < now() - interval '1 minute' OR s.user_id <> excluded.user_id`,
+      [userId, deadBefore, id, sessionHash, grantId, ip, userAgent],
+    );
   },
 
   /** Notes that a grant was used, once a minute at most. */
   async used(grantId: string): Promise<void> {
-    await prisma.$executeRaw`UPDATE sign_ins SET last_used_at = now()
-      WHERE grant_id = ${grantId} AND last_used_at < now() - interval '1 minute'`;
+    await pool.query(
+      "UPDATE sign_ins SET last_used_at = now() WHERE grant_id = $1 AND last_used_at < now() - interval '1 minute'",
+      [grantId],
+    );
   },
 
   /** Last used first. */

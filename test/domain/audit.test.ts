@@ -10,6 +10,8 @@ const secrets = createSecrets('a master key for tests, 32 bytes or more');
 const openAudit = async (facts: () => RequestFacts | undefined = () => undefined) => {
   const database = await testDatabase();
   const pool = new Pool({ connectionString: database.connectionString, max: 5 });
+  // The database goes while connections are still saying goodbye.
+  pool.on('error', () => {});
   pool.on('connect', (client) => client.on('error', () => {}));
   const open = () => createAudit(createAuditLog(pool, auditMac(secrets)), secrets, facts);
   return {
