@@ -5,6 +5,7 @@ import { pino } from 'pino';
 import { createApp } from '../src/app.ts';
 import { type Config, ConfigError, loadConfig } from '../src/config.ts';
 import { DomainError } from '../src/domain/errors.ts';
+import { loadExternalKeys } from '../src/external-keys.ts';
 import { installationSecrets } from '../src/installation.ts';
 import { openStores, type StoreSettings } from '../src/storage/open-stores.ts';
 import type { Stores } from '../src/storage/stores.ts';
@@ -56,7 +57,13 @@ export const withStores = async <T>(
 export const withApp = <T>(use: (app: Awaited<ReturnType<typeof createApp>>) => Promise<T>): Promise<T> =>
   withStores({}, async (stores, config) => {
     const secrets = await installationSecrets(config);
-    return use(await createApp({ ...config, ...secrets, version: '' }, stores, pino({ level: 'silent' })));
+    return use(
+      await createApp(
+        { ...config, ...secrets, externalKeys: await loadExternalKeys(config.signingKeysModule), version: '' },
+        stores,
+        pino({ level: 'silent' }),
+      ),
+    );
   });
 
 /** Runs a script's one job and prints what it returns. */

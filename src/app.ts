@@ -1,5 +1,6 @@
 // The composition root: stores into rules, rules into routes. It reads top to bottom as a request's path.
 import type Koa from 'koa';
+import type { Middleware } from 'koa';
 import mount from 'koa-mount';
 import type { Logger } from 'pino';
 import { createAccounts } from './domain/accounts.ts';
@@ -33,6 +34,7 @@ import { accountRoutes } from './http/routes/account.ts';
 import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
+import { adminKeyRoutes } from './http/routes/admin-keys.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { appRoutes } from './http/routes/apps.ts';
@@ -58,32 +60,36 @@ import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
+import { createEngine } from './oidc/engine.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
-import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
+import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
-export type AppSettings = EngineSettings & {
-  production: boolean;
-  masterKey: string;
-  trustProxy: number;
-  passwordMinLength: number;
-  rateLimits: Limits;
-  /** Absent: mails are kept, and shown at /dev/mail. */
-  smtpUrl?: string | undefined;
-  mailFrom: string;
-  /** Whether new passwords are held against the list of common ones. */
-  passwordBlocklist: boolean;
-  /** The other providers that people can sign in with. */
-  federation: FederationSettings;
-  /** Where the direct way to sign in through one of them may lead. */
-  firstPartyOrigins: string[];
-  version: string;
-};
+export type AppSettings = EngineSettings &
+  KeyringSettings & {
+    /** What the signing keys are sealed under, then what they were before; the master key where there is none. */
+    keyEncryptionSecrets: string[];
+    production: boolean;
+    masterKey: string;
+    trustProxy: number;
+    passwordMinLength: number;
+    rateLimits: Limits;
+    /** Absent: mails are kept, and shown at /dev/mail. */
+    smtpUrl?: string | undefined;
+    mailFrom: string;
+    /** Whether new passwords are held against the list of common ones. */
+    passwordBlocklist: boolean;
+    /** The other providers that people can sign in with. */
+    federation: FederationSettings;
+    /** Where the direct way to sign in through one of them may lead. */
+    firstPartyOrigins: string[];
+    version: string;
+  };
 
 /** Everything wired, nothing listening. */
 export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
@@ -120,33 +126,40 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     const user = await accounts.find(accountId);
     return user && (user.username ?? user.email);
   };
-  const algorithms = ['RS256', 'ES256', ...(settings.jwtAlgorithm === 'EdDSA' ? (['EdDSA'] as const) : [])] as const;
-  const keys = await loadSigningKeys(stores.signingKeys, secrets, algorithms);
+  const openers = [...settings.keyEncryptionSecrets.map(createSecrets), secrets];
+  const sealing = { seal: (openers[0] ?? secrets).seal, openers };
+  const keyring = await createKeyring(stores.signingKeys, sealing, audit, settings);
   const knownClients = createKnownClients(stores.clients);
-  const provider = await createProvider(
-    settings,
-    { keys },
-    stores,
-    knownClients,
-    secrets,
-    accounts,
-    createEnginePages(pages, labelOf, storeDown),
-    throttles,
+  const enginePages = createEnginePages(pages, labelOf, storeDown);
+  const engine = createEngine(keyring, (jwks) =>
+    createProvider(settings, jwks, stores, knownClients, secrets, accounts, enginePages, throttles),
   );
-  provider.on('server_error', (ctx, error) =>
-    log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
+  const { provider } = engine;
+  engine.extend((one) =>
+    one.on('server_error', (ctx, error) =>
+      log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
+    ),
   );
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
-  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, alerts, publicKeys(keys), settings);
+  const tokens = createFirstPartyTokens(
+    provider,
+    stores,
+    secrets,
+    accounts,
+    alerts,
+    () => keyring.current().public,
+    settings,
+  );
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
-  provider.use(jwtAtTokenEndpoints(tokens, audit));
+  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
-  provider.use(createBookkeeping(signIns, apps, alerts, audit, notNoted));
+  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notNoted);
+  engine.extend((one) => one.use(bookkeeping));
   const requireUser = createRequireUser(tokens, apiKeys);
   const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
@@ -229,6 +242,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminImportRoutes(userImport, requireUser),
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),
+    adminKeyRoutes(keyring, requireUser),
     adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, session, pages),
     accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
@@ -236,7 +250,13 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     interactionRoutes(interactions, interactionPages, accounts, signIn, pages, csrf),
   ];
   app.use(dispatch(routers));
-  app.use(mount(provider));
+  const mounted = new WeakMap<object, Middleware>();
+  app.use((ctx, next) => {
+    const current = engine.current();
+    const serve = mounted.get(current) ?? mount(current);
+    mounted.set(current, serve);
+    return serve(ctx, next);
+  });
 
-  return { app, accounts, deletion, identities, audit, mail, clients };
+  return { app, keyring, accounts, deletion, identities, audit, mail, clients };
 };

@@ -9,6 +9,7 @@ import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 import type { FederationSettings } from './federation/providers.ts';
+import { ALGORITHMS, type Algorithm } from './oidc/keys.ts';
 
 export type Config = {
   production: boolean;
@@ -25,6 +26,13 @@ export type Config = {
   jwtSecretKey?: string;
   /** Root of the keys that seal signing keys, sign cookies and key the secret hashes (HKDF, RFC 5869). */
   masterKey?: string;
+  /** What seals the signing keys, in place of the master key, and what did before it. */
+  keyEncryptionSecrets: string[];
+  /** How long a signing key signs; 0 for as long as nobody rotates it. */
+  keyRotationDays: number;
+  signingAlgorithms: readonly Algorithm[];
+  /** Path of a module that brings keys which sign elsewhere: see external-keys.ts. */
+  signingKeysModule?: string;
   jwtAlgorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
   accessTokenTtlSeconds: number;
   refreshTokenTtlSeconds: number;
@@ -97,6 +105,8 @@ const visible = text('must be printable ASCII', (value) => /^[\x20-\x7e]+$/.test
 const providerUrl = text('must be an https URL (http on localhost) without query or fragment', isProviderUrl);
 const withoutSlash = (value: string) => value.replace(/\/+$/, '');
 
+const secretsOf = (value: string): string[] => value.split(',').map((one) => one.trim());
+
 const listed = (value: string) => value.split(/[\s,]+/).filter(Boolean);
 
 // At most a thousand million points, at most a day.
@@ -133,6 +143,15 @@ const fields = {
   ).optional(),
   MASTER_KEY: secret,
   JWT_SECRET_KEY: secret,
+  KEY_ENCRYPTION_SECRET: text(
+    'must be one or two values of at least 32 bytes, separated by a comma',
+    (value) =>
+      secretsOf(value).every((one) => Buffer.byteLength(one) >= 32) && [1, 2].includes(secretsOf(value).length),
+  )
+    .transform(secretsOf)
+    .default([]),
+  SIGNING_KEYS_MODULE: z.string().optional(),
+  KEY_ROTATION_DAYS: whole(0, 3_650, 'days').default(90),
   JWT_ALGORITHM: oneOf('HS256', 'RS256', 'ES256', 'EdDSA').default('HS256'),
   ACCESS_TOKEN_EXPIRE_MINUTES: whole(1, 43_200, 'minutes').default(30),
   REFRESH_TOKEN_EXPIRE_DAYS: whole(1, 365, 'days').default(7),
@@ -229,6 +248,10 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     redisUrl: values.REDIS_URL,
     jwtSecretKey: values.JWT_SECRET_KEY,
     masterKey: values.MASTER_KEY,
+    keyEncryptionSecrets: values.KEY_ENCRYPTION_SECRET,
+    signingKeysModule: values.SIGNING_KEYS_MODULE,
+    keyRotationDays: values.KEY_ROTATION_DAYS,
+    signingAlgorithms: ALGORITHMS,
     jwtAlgorithm: values.JWT_ALGORITHM,
     accessTokenTtlSeconds: values.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
     refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,
@@ -302,15 +325,19 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
 
 function weakSecrets(given: Partial<Record<Variable, string>>): string[] {
   // At least 128 bits (RFC 6749 §10.10) fit into no fewer characters than 16; the keys have a longer minimum of their own.
-  return (['JWT_SECRET_KEY', 'MASTER_KEY', 'OAUTH_CLIENT_SECRET'] as const).flatMap((name) => {
-    const value = given[name];
-    if (!value) return [];
-    const least = name === 'OAUTH_CLIENT_SECRET' ? 16 : 32;
-    const short = Buffer.byteLength(value) < least;
-    // A short key is refused as such already.
-    if (short ? least === 32 : !isGuessable(value)) return [];
-    return [
-      `${name} is too easy to guess for production: use a random value, such as \`openssl rand -base64 48\` prints`,
-    ];
-  });
+  const sealing = secretsOf(given.KEY_ENCRYPTION_SECRET ?? '').some((one) => one.length >= 32 && isGuessable(one));
+  const easy = sealing ? ['KEY_ENCRYPTION_SECRET has a value that is too easy to guess for production'] : [];
+  return (['JWT_SECRET_KEY', 'MASTER_KEY', 'OAUTH_CLIENT_SECRET'] as const)
+    .flatMap((name) => {
+      const value = given[name];
+      if (!value) return [];
+      const least = name === 'OAUTH_CLIENT_SECRET' ? 16 : 32;
+      const short = Buffer.byteLength(value) < least;
+      // A short key is refused as such already.
+      if (short ? least === 32 : !isGuessable(value)) return [];
+      return [
+        `${name} is too easy to guess for production: use a random value, such as \`openssl rand -base64 48\` prints`,
+      ];
+    })
+    .concat(easy);
 }

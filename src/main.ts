@@ -6,6 +6,7 @@ import { createApp } from './app.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
 import { type Demo, ensureDemo } from './demo.ts';
 import { DomainError } from './domain/errors.ts';
+import { loadExternalKeys } from './external-keys.ts';
 import { installationSecrets } from './installation.ts';
 import { listen } from './listen.ts';
 import { openLog } from './log.ts';
@@ -50,8 +51,13 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients, mail } = await createApp(
-    { ...config, ...secrets, version: packageJson.version },
+  const { app, accounts, deletion, clients, keyring, mail } = await createApp(
+    {
+      ...config,
+      ...secrets,
+      externalKeys: await loadExternalKeys(config.signingKeysModule),
+      version: packageJson.version,
+    },
     stores,
     log,
   );
@@ -72,6 +78,7 @@ const serve = async (config: Config, log: Logger) => {
   }, SWEEP_MS);
 
   mail.start();
+  keyring.start((error) => log.debug({ err: error }, 'the signing keys were not looked after'));
 
   const close = async (signal: string) => {
     const deadline = Date.now() + GRACE_MS;
@@ -79,6 +86,7 @@ const serve = async (config: Config, log: Logger) => {
     const finished = listener.close(GRACE_MS);
     log.info({ signal }, 'closing: finishing the requests under way');
     clearInterval(sweep);
+    keyring.stop();
     await finished;
     // After the last request, which may have had something to mail.
     await mail.stop(Math.max(deadline - Date.now(), MAIL_GRACE_MS));

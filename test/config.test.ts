@@ -42,6 +42,10 @@ test('an empty environment gives the documented defaults', (t) => {
     redisUrl: undefined,
     jwtSecretKey: undefined,
     masterKey: undefined,
+    keyEncryptionSecrets: [],
+    keyRotationDays: 90,
+    signingAlgorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
+    signingKeysModule: undefined,
     jwtAlgorithm: 'HS256',
     accessTokenTtlSeconds: 30 * 60,
     refreshTokenTtlSeconds: 7 * 24 * 60 * 60,
@@ -163,6 +167,8 @@ const unacceptable: Record<string, string[]> = {
   REDIS_URL: ['localhost:6379', 'http://redis', 'redis://', 'redis:///0', 'redis://:a#b@redis'],
   MASTER_KEY: ['short', 'x'.repeat(31)],
   JWT_SECRET_KEY: ['short', 'x'.repeat(31)],
+  KEY_ENCRYPTION_SECRET: ['short', `${'x'.repeat(32)},short`, Array(3).fill('x'.repeat(32)).join()],
+  KEY_ROTATION_DAYS: ['-1', '1.5', '9999'],
   JWT_ALGORITHM: ['none', 'hs256', 'HS512'],
   ACCESS_TOKEN_EXPIRE_MINUTES: ['0', '-5', '43201', '30m', '1e2', 'Infinity'],
   REFRESH_TOKEN_EXPIRE_DAYS: ['0', '366', '7d'],
@@ -285,7 +291,7 @@ test('providers to sign in with are read from what belongs together, and nothing
 test('every variable with a form has one that is refused', (t) => {
   t.deepEqual(
     variables.filter((name) => !(name in unacceptable)),
-    ['DATA_DIR'],
+    ['DATA_DIR', 'SIGNING_KEYS_MODULE'],
   );
 });
 

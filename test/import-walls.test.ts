@@ -135,6 +135,9 @@ function readsEnvironment(source: string): boolean {
   );
 }
 
+/** Loads the module that an operator names, which is in no room. */
+const OPERATORS_MODULE = 'src/external-keys.ts';
+
 function brokenWalls(path: string, source: string): string[] {
   const name = roomOf(path);
   const walls = ROOMS[name ?? ''];
@@ -143,8 +146,9 @@ function brokenWalls(path: string, source: string): string[] {
   const found: string[] = [];
   if (/\bcreateRequire\b/.test(codeOf(source).code)) found.push('uses createRequire, which hides what it loads');
   for (const { specifier, typeOnly } of importsOf(source)) {
-    if (specifier === undefined) found.push('imports what only running it tells');
-    else if (isRelative(specifier)) {
+    if (specifier === undefined) {
+      if (path !== OPERATORS_MODULE) found.push('imports what only running it tells');
+    } else if (isRelative(specifier)) {
       const target = targetOf(path, specifier);
       const other = roomOf(target);
       if (!target.startsWith('src/')) {

@@ -40,6 +40,8 @@ export type AuditType =
   | 'client.deleted'
   | 'client.secret_rotated'
   | 'signing_key.created'
+  | 'signing_key.removed'
+  | 'signing_key.rotated'
   | 'identity.linked'
   | 'identity.unlinked';
 

@@ -39,6 +39,8 @@ export const KEY_SCOPES = [
   'read:clients',
   'write:clients',
   'read:audit',
+  'read:keys',
+  'write:keys',
 ] as const;
 
 /** Whether a role has a say in this scope: the others are between the person and the app. */

@@ -3,8 +3,10 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
+import type { ExternalKey } from './external-keys.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
+import type { Algorithm } from './keys.ts';
 import { createLoadGrant } from './load-grant.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
@@ -20,6 +22,9 @@ export type EnginePages = {
 };
 
 export type EngineSettings = JwtSettings & {
+  /** There is a key of each. */
+  signingAlgorithms: readonly Algorithm[];
+  externalKeys: readonly ExternalKey[];
   sessionTtlSeconds: number;
   refreshRetrySeconds: number;
 };
@@ -28,7 +33,6 @@ const DAY = 86_400;
 const HOUR = 3_600;
 
 // Asymmetric only: an HMAC algorithm would need client secrets in the clear, and ours are stored hashed.
-const SIGNING = ['RS256', 'ES256'] as const;
 const VERIFYING = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 /** oidc-provider's configuration. Where a default is overridden, the comment says why. */
@@ -87,8 +91,8 @@ export const createConfiguration = (
     },
     discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
     enabledJWA: {
-      idTokenSigningAlgValues: SIGNING,
-      userinfoSigningAlgValues: SIGNING,
+      idTokenSigningAlgValues: [...settings.signingAlgorithms],
+      userinfoSigningAlgValues: [...settings.signingAlgorithms],
       clientAuthSigningAlgValues: VERIFYING,
     },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
@@ -117,6 +121,9 @@ export const createConfiguration = (
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },
+      ...(settings.externalKeys.length > 0 && {
+        externalSigningSupport: { enabled: true, ack: 'experimental-01' },
+      }),
       pushedAuthorizationRequests: { enabled: false },
       resourceIndicators: {
         enabled: true,

@@ -1,5 +1,5 @@
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
+import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { Accounts, User } from '../domain/accounts.ts';
@@ -44,13 +44,18 @@ export const createFirstPartyTokens = (
   secrets: Secrets,
   accounts: Accounts,
   alerts: Alerts,
-  jwks: JSONWebKeySet,
+  publicKeys: () => JSONWebKeySet,
   settings: JwtSettings,
 ) => {
   const { issuer, jwtAlgorithm, accessTokenTtlSeconds, refreshTokenTtlSeconds } = settings;
   const secret: KeyObject = createSecretKey(Buffer.from(settings.jwtSecretKey));
-  const keys = createLocalJWKSet(jwks);
-  const resourceServer = new provider.ResourceServer(issuer, ownResourceServer(settings));
+  let known: { jwks: JSONWebKeySet; find: ReturnType<typeof createLocalJWKSet> } | undefined;
+  const findKey: JWTVerifyGetKey = (header, jws) => {
+    const jwks = publicKeys();
+    if (known?.jwks !== jwks) known = { jwks, find: createLocalJWKSet(jwks) };
+    return known.find(header, jws);
+  };
+  const ownResource = ownResourceServer(settings);
 
   const client = async () => {
     const found = await provider.Client.find(FIRST_PARTY_CLIENT_ID);
@@ -74,7 +79,7 @@ export const createFirstPartyTokens = (
     const { grantId, scope } = lineage;
     const common = { client: await client(), accountId: user.id, grantId, gty: 'password', scope };
     const accessToken = new provider.AccessToken(common);
-    accessToken.resourceServer = resourceServer;
+    accessToken.resourceServer = new provider.ResourceServer(issuer, ownResource);
     holders.set(accessToken, user);
     const refreshToken = new provider.RefreshToken({ ...common, ...lineage, resource: issuer });
     const [access_token, refresh_token] = await Promise.all([accessToken.save(), refreshToken.save()]);
@@ -113,11 +118,12 @@ export const createFirstPartyTokens = (
     let claims: LiveJwt;
     try {
       // RFC 8725 §3.1 and §3.11: one algorithm, ours, and one type; the token has no say in either.
-      const { payload } = await jwtVerify(
-        token,
-        jwtAlgorithm === 'HS256' ? async () => secret : (header, jws) => keys(header, jws),
-        { issuer, audience: issuer, typ: 'at+jwt', algorithms: [jwtAlgorithm] },
-      );
+      const { payload } = await jwtVerify(token, jwtAlgorithm === 'HS256' ? async () => secret : findKey, {
+        issuer,
+        audience: issuer,
+        typ: 'at+jwt',
+        algorithms: [jwtAlgorithm],
+      });
       claims = Claims.parse(payload);
     } catch {
       return undefined;

@@ -6,14 +6,22 @@ import type { SigningKeyRecord, SigningKeys } from '../storage/signing-keys.ts';
 /** The signing keys cannot be used; the message is for the operator. */
 export class SigningKeysError extends Error {}
 
-type Algorithm = 'RS256' | 'ES256' | 'EdDSA';
+/** One key of each, whoever asks for which. */
+export const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
+export type Algorithm = (typeof ALGORITHMS)[number];
 
-const generate = async (alg: Algorithm, secrets: Secrets): Promise<SigningKeyRecord> => {
+/** Seals with one key; opens with any of them, the one that seals first, so that it can be changed. */
+export type Sealing = { seal: Secrets['seal']; openers: readonly Pick<Secrets, 'open'>[] };
+
+const contextOf = (kid: string): string => `signing-key:${kid}`;
+
+/** A key pair that nobody has seen, its private half sealed. */
+export const generateKey = async (alg: Algorithm, { seal }: Sealing): Promise<SigningKeyRecord> => {
   const { publicKey, privateKey } = await generateKeyPair(alg, { extractable: true, modulusLength: 2048 });
   const publicJwk = await exportJWK(publicKey);
   const kid = await calculateJwkThumbprint(publicJwk);
   const named = { kid, alg, use: 'sig' };
-  const sealedJwk = secrets.seal(JSON.stringify({ ...(await exportJWK(privateKey)), ...named }), `signing-key:${kid}`);
+  const sealedJwk = seal(JSON.stringify({ ...(await exportJWK(privateKey)), ...named }), contextOf(kid));
   return { kid, alg, publicJwk: { ...publicJwk, ...named }, sealedJwk };
 };
 
@@ -24,29 +32,26 @@ export const publicKeys = (keys: JWK[]): JSONWebKeySet => ({
 });
 
 /**
- * The private signing keys, one of each algorithm, generated when first asked for; sealed in the database.
+ * The private key of a record. One that was sealed under an older key is sealed anew under today's.
  *
- * @throws {SigningKeysError} when the keys were sealed under another MASTER_KEY (or JWT_SECRET_KEY) than today's.
+ * @throws {SigningKeysError} when it opens under none of them.
  */
-export const loadSigningKeys = async (
-  store: SigningKeys,
-  secrets: Secrets,
-  algorithms: readonly Algorithm[] = ['RS256', 'ES256'],
-): Promise<JWK[]> => {
-  let records = await store.list();
-  const missing = algorithms.filter((alg) => !records.some((record) => record.alg === alg));
-  if (missing.length > 0) {
-    await store.addFirst(await Promise.all(missing.map((alg) => generate(alg, secrets))));
-    records = await store.list();
-  }
-  return records.map(({ kid, sealedJwk }) => {
+export const openKey = async (
+  { kid, sealedJwk }: SigningKeyRecord,
+  { seal, openers }: Sealing,
+  store: Pick<SigningKeys, 'reseal'>,
+): Promise<JWK> => {
+  for (const [index, { open }] of openers.entries()) {
+    let opened: string;
     try {
-      return JSON.parse(secrets.open(sealedJwk, `signing-key:${kid}`));
-    } catch (cause) {
-      throw new SigningKeysError(
-        'The signing keys in the database do not open with this MASTER_KEY (or JWT_SECRET_KEY): it was changed, or the database belongs to another installation.',
-        { cause },
-      );
+      opened = open(sealedJwk, contextOf(kid));
+    } catch {
+      continue;
     }
-  });
+    if (index > 0) await store.reseal(kid, sealedJwk, seal(opened, contextOf(kid)));
+    return JSON.parse(opened);
+  }
+  throw new SigningKeysError(
+    'The signing keys in the database do not open with this MASTER_KEY (or JWT_SECRET_KEY, or KEY_ENCRYPTION_SECRET): it was changed, or the database belongs to another installation.',
+  );
 };

@@ -2,19 +2,20 @@ import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-
 
 import type { Accounts } from '../domain/accounts.ts';
 import { DEFAULT_SCOPE } from '../domain/claims.ts';
-import type { Secrets } from '../domain/secrets.ts';
+import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
 
 /** The authorization server: oidc-provider with our stores, keys, accounts and pages. */
-export const createProvider = async (
+export const createProvider = (
   settings: EngineSettings,
   jwks: JWKS,
   stores: Stores,
@@ -23,7 +24,7 @@ export const createProvider = async (
   accounts: Accounts,
   pages: EnginePages,
   throttles: Throttles,
-): Promise<Provider> => {
+): Provider => {
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
@@ -47,6 +48,15 @@ export const createProvider = async (
       ctx.query = { ...ctx.query, scope: client?.scope ?? DEFAULT_SCOPE };
     }
     await next();
+  });
+  provider.use(async (ctx, next) => {
+    await next();
+    if (ctx.oidc?.route !== 'jwks') return;
+    // Whoever verifies may keep it for as long as a new key is published before it signs.
+    ctx.set('Cache-Control', `public, max-age=${JWKS_MAX_AGE_SECONDS}`);
+    ctx.set('ETag', `"${sha256(JSON.stringify(ctx.body))}"`);
+    // RFC 9110 §13.1.2
+    if (ctx.fresh) ctx.status = 304;
   });
   provider.use(async (ctx, next) => {
     await next();

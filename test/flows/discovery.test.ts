@@ -96,7 +96,7 @@ test('both documents say the same', async (t) => {
 
 test('the document says what the service can', async (t) => {
   const document = JSON.parse((await ask(OIDC)).body);
-  t.deepEqual(document.id_token_signing_alg_values_supported.toSorted(), ['ES256', 'RS256']);
+  t.deepEqual(document.id_token_signing_alg_values_supported.toSorted(), ['ES256', 'EdDSA', 'RS256']);
   t.like(document, {
     authorization_endpoint: `${server.issuer}/oauth/authorize`,
     token_endpoint: `${server.issuer}/oauth/token`,
@@ -146,7 +146,7 @@ test('nothing is announced that is not served', async (t) => {
 
 test('JWKS has one key of each kind, and no private part of any', async (t) => {
   const { keys } = JSON.parse((await ask('/oauth/jwks')).body);
-  t.deepEqual(keys.map(({ alg }: { alg: string }) => alg).sort(), ['ES256', 'RS256']);
+  t.deepEqual(keys.map(({ alg }: { alg: string }) => alg).sort(), ['ES256', 'EdDSA', 'RS256']);
   for (const key of keys) {
     t.is(key.use, 'sig');
     t.truthy(key.kid);

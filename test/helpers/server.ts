@@ -56,6 +56,11 @@ export const startServer = async (
       production: false,
       masterKey: 'a master key for tests, 32 bytes or more',
       jwtSecretKey: 'a JWT secret for tests, 32 bytes or more',
+      keyEncryptionSecrets: [],
+      keyRotationDays: 90,
+      // An RSA key takes longer to make than most tests to run.
+      externalKeys: [],
+      signingAlgorithms: ['RS256', 'ES256', 'EdDSA'],
       jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,
@@ -74,7 +79,11 @@ export const startServer = async (
     },
     stores,
     pino({ level: 'debug' }, sink),
-  );
+  ).catch(async (error: unknown) => {
+    http.close();
+    await stores.close();
+    throw error;
+  });
   http.on('request', wired.app.callback());
 
   return {
@@ -86,6 +95,7 @@ export const startServer = async (
     redis,
     log: () => lines.join(''),
     async close() {
+      wired.keyring.stop();
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
       await stores.close();

@@ -1,5 +1,6 @@
 // Who is an administrator, and that there always is one. Each test has a service of its own: others' administrators would count.
 import test from 'ava';
+import { KEY_SCOPES } from '../../src/domain/claims.ts';
 import { createPeople } from '../helpers/people.ts';
 import { startServer } from '../helpers/server.ts';
 
@@ -18,7 +19,7 @@ test('the last administrator can be neither demoted, erased nor banned, by nobod
   const { server, people, ban, demote, erase } = await started();
   t.teardown(() => server.close());
   // Roles are remembered for a second: this one comes before anybody asks.
-  await people.role('deputy', ['read:users', 'write:users', 'read:clients', 'write:clients', 'read:audit']);
+  await people.role('deputy', [...KEY_SCOPES]);
   const last = await people.person('admin');
   // Administrators who are banned, or about to be erased, do not count.
   const banned = await people.person('admin');

@@ -2,6 +2,7 @@ import type { Operations } from '../operation.ts';
 import { adminAuditOperations } from './admin-audit.ts';
 import { adminClientOperations } from './admin-clients.ts';
 import { adminImportOperations } from './admin-import.ts';
+import { adminKeyOperations } from './admin-keys.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
 import { appOperations } from './apps.ts';
@@ -25,5 +26,6 @@ export const allOperations: Operations = {
   ...adminImportOperations,
   ...adminClientOperations,
   ...adminAuditOperations,
+  ...adminKeyOperations,
   ...oauthOperations,
 };
