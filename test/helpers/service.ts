@@ -22,7 +22,9 @@ export const NO_STORES = 'no PostgreSQL and Redis: set TEST_DATABASE_URL and TES
 const READY_MS = 90_000;
 
 // Dozens of processes compile the same files: kept, that takes half the time.
-const COMPILE_CACHE = join(tmpdir(), `ua-test-compile-cache-${process.getuid?.() ?? ''}`);
+const COMPILE_CACHE = fileURLToPath(new URL('../../node_modules/.cache/compile', import.meta.url));
+// As AVA's own processes have it (package.json): none lives long enough to gain by optimising the embedded database.
+const V8_FLAGS = ['--no-wasm-tier-up', '--no-wasm-dynamic-tiering'];
 
 const children = new Set<ChildProcess>();
 const directories = new Set<string>();
@@ -57,11 +59,15 @@ export const freePort = async (): Promise<number> => {
 };
 
 const start = (path: string, args: string[], env: Environment) => {
-  const child = spawn(process.execPath, [fileURLToPath(new URL(`../../${path}`, import.meta.url)), ...args], {
-    cwd: temporaryDir(),
-    env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [...V8_FLAGS, fileURLToPath(new URL(`../../${path}`, import.meta.url)), ...args],
+    {
+      cwd: temporaryDir(),
+      env: { PATH: process.env.PATH, NODE_COMPILE_CACHE: COMPILE_CACHE, ...env },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  );
   children.add(child);
   // A process that ends before it has read its input is not this one's trouble.
   child.stdin.on('error', () => {});
