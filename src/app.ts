@@ -13,7 +13,7 @@ import { createIdentities } from './domain/identities.ts';
 import { createOneTimeValues } from './domain/one-time-values.ts';
 import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
-import { createPasswords } from './domain/passwords.ts';
+import { createPasswords, type PasswordCost } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
 import { createThrottles, type Limits } from './domain/throttles.ts';
@@ -78,6 +78,8 @@ export type AppSettings = EngineSettings &
     masterKey: string;
     trustProxy: number;
     passwordMinLength: number;
+    /** For tests, which hash by the hundred: no configuration sets it, and production does not heed it. */
+    passwordCost?: PasswordCost | undefined;
     rateLimits: Limits;
     /** Absent: mails are kept, and shown at /dev/mail. */
     smtpUrl?: string | undefined;
@@ -112,6 +114,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
       minLength: settings.passwordMinLength,
       blocklist: settings.passwordBlocklist,
       serviceNames: [hostname, ...hostname.split('.')],
+      cost: production ? undefined : settings.passwordCost,
     },
     foreignHashes,
   );

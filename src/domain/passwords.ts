@@ -5,8 +5,11 @@ import { DomainError } from './errors.ts';
 import type { ForeignHashes } from './password-hashes/foreign.ts';
 import { createTurns } from './turns.ts';
 
-// OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, 2 passes, 1 lane.
-const COST = { type: argon2.argon2id, memoryCost: 19_456, timeCost: 2, parallelism: 1 } as const;
+/** `memoryCost` in KiB. */
+export type PasswordCost = { memoryCost: number; timeCost: number };
+
+/** OWASP Password Storage Cheat Sheet: argon2id, 19 MiB, 2 passes, 1 lane. */
+export const PASSWORD_COST: PasswordCost = { memoryCost: 19_456, timeCost: 2 };
 
 /** NIST SP 800-63B-4 §3.1.1.2: at least 64 characters must be accepted; more than this is only a way to burn CPU. */
 const MAX_LENGTH = 256;
@@ -21,6 +24,8 @@ export type PasswordPolicy = {
   blocklist: boolean;
   /** What this service is called, beyond its own name: say its host name. */
   serviceNames?: readonly string[];
+  /** PASSWORD_COST, unless told otherwise. */
+  cost?: PasswordCost | undefined;
 };
 
 /** Whose password it is to be: what is known of them is the first that others try. */
@@ -38,15 +43,16 @@ export type Passwords = ReturnType<typeof createPasswords>;
 
 /** @param foreign Hashes that people brought along from elsewhere. */
 export const createPasswords = (
-  { minLength, blocklist, serviceNames = [] }: PasswordPolicy,
+  { minLength, blocklist, serviceNames = [], cost = PASSWORD_COST }: PasswordPolicy,
   foreign: ForeignHashes,
 ) => {
+  const options = { type: argon2.argon2id, parallelism: 1, ...cost } as const;
   // Verified against when there is no account, so that a missing account takes as long as a wrong password. A hash from
   // elsewhere has a cost of its own: until its owner first signs in here, how long the answer takes tells it from none.
-  const decoy = argon2.hash('a password nobody has', COST);
+  const decoy = argon2.hash('a password nobody has', options);
   const inTurn = createTurns(AT_ONCE, WAITING, RETRY_AFTER_SECONDS);
 
-  const rehash = (password: string): Promise<string> => inTurn(() => argon2.hash(normalise(password), COST));
+  const rehash = (password: string): Promise<string> => inTurn(() => argon2.hash(normalise(password), options));
 
   /** A hash from elsewhere is of the password as it was typed there; here it may be typed in another Unicode form. */
   const verifyForeign = async (hash: string, password: string): Promise<boolean> => {
@@ -103,6 +109,6 @@ export const createPasswords = (
     },
 
     /** Whether the hash was made elsewhere, or at another cost than today's. */
-    needsRehash: (hash: string): boolean => foreign.isForeign(hash) || argon2.needsRehash(hash, COST),
+    needsRehash: (hash: string): boolean => foreign.isForeign(hash) || argon2.needsRehash(hash, options),
   };
 };

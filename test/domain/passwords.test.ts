@@ -102,3 +102,7 @@ test('nothing but length, the list and the owner’s names speaks against a pass
   for (const password of ['all lower case words', '8 7 6 5 4 3 9', '\u{1f511}'.repeat(8), 'x'.repeat(256)])
     await t.notThrowsAsync(strict.hash(password));
 });
+
+test('a password costs 19 MiB and two passes, unless told otherwise', async (t) => {
+  t.regex(await passwords.hash('a quiet harbour'), /^\$argon2id\$v=19\$m=19456,p=1,t=2\$/);
+});

@@ -1,20 +1,14 @@
 // Whole journeys in a real browser: what only it enforces (the content security policy, cookies, focus), and what only it
 // lays out.
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
 import test, { type ExecutionContext } from 'ava';
 import * as oidc from 'openid-client';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { inBrowser, isWanted, launchChromium, why } from '../helpers/chromium.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-
-const executablePath = process.env.CHROMIUM_PATH || '/usr/bin/chromium';
-const CI = process.env.CI === 'true';
-const missing = !existsSync(executablePath);
-const inBrowser = missing && !CI ? test.serial.skip : test.serial;
-const why = missing ? ' (no browser: install the package chromium, or set CHROMIUM_PATH)' : '';
 
 const PHONE = { width: 360, height: 740 };
 const PASSWORD = 'correct horse battery';
@@ -44,9 +38,8 @@ const complaints: string[] = [];
 /** What the last visit to the callback brought along, form fields as a query. */
 let brought: URL;
 
-if (!missing || CI) {
+if (isWanted) {
   test.before(async () => {
-    if (missing) throw new Error(`no browser at ${executablePath}: install the package chromium, or set CHROMIUM_PATH`);
     server = await startServer();
     await server.accounts.create({
       email: 'ada@example.com',
@@ -64,17 +57,7 @@ if (!missing || CI) {
       if (req.method === 'POST') brought.search = await text(req);
       res.writeHead(303, { Location: `${app.origin}/signed-in` }).end();
     });
-    browser = await chromium.launch({
-      executablePath,
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        '--no-first-run',
-      ],
-    });
+    browser = await launchChromium();
   });
   test.afterEach((t) => t.deepEqual(complaints.splice(0), []));
   test.after.always(async () => {

@@ -1,31 +1,11 @@
 // The page that describes the API, in a real browser: it draws itself from local files under a policy that runs nothing else.
-import { existsSync } from 'node:fs';
 import test from 'ava';
-import { chromium } from 'playwright-core';
+import { inBrowser, launchChromium, why } from '../helpers/chromium.ts';
 import { startServer } from '../helpers/server.ts';
-
-const executablePath = process.env.CHROMIUM_PATH || '/usr/bin/chromium';
-const CI = process.env.CI === 'true';
-const missing = !existsSync(executablePath);
-const inBrowser = missing && !CI ? test.serial.skip : test.serial;
-const why = missing ? ' (no browser: install the package chromium, or set CHROMIUM_PATH)' : '';
-
-const launch = () =>
-  chromium.launch({
-    executablePath,
-    args: [
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--no-first-run',
-    ],
-  });
 
 inBrowser(`/docs draws the API, and a request tried there with a token or a key is answered${why}`, async (t) => {
   const server = await startServer();
-  const browser = await launch();
+  const browser = await launchChromium();
   t.teardown(async () => {
     await browser.close();
     await server.close();

@@ -1,20 +1,15 @@
 // Signing in through other providers in a real browser, which alone enforces the content security policy on every redirect, and the
 // cookies' SameSite on the way back.
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import test, { type ExecutionContext } from 'ava';
 import * as oidc from 'openid-client';
-import { type Browser, type BrowserContextOptions, chromium, type Page } from 'playwright-core';
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core';
+import { inBrowser, isWanted, launchChromium, why } from '../helpers/chromium.ts';
 import { type Federated, startFederated } from '../helpers/federated.ts';
 import { type ProviderName, somebody } from '../helpers/identity-provider.ts';
 
-const executablePath = process.env.CHROMIUM_PATH || '/usr/bin/chromium';
-const CI = process.env.CI === 'true';
-const missing = !existsSync(executablePath);
-const inBrowser = missing && !CI ? test.serial.skip : test.serial;
-const why = missing ? ' (no browser: install the package chromium, or set CHROMIUM_PATH)' : '';
 const PASSWORD = 'correct horse battery';
 
 let all: Federated;
@@ -41,15 +36,11 @@ const startApp = async () => {
   };
 };
 
-if (!missing || CI) {
+if (isWanted) {
   test.before(async () => {
-    if (missing) throw new Error(`no browser at ${executablePath}: install the package chromium, or set CHROMIUM_PATH`);
     app = await startApp();
     all = await startFederated({ firstPartyOrigins: [app.origin] });
-    browser = await chromium.launch({
-      executablePath,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-sync', '--no-first-run'],
-    });
+    browser = await launchChromium();
   });
   test.beforeEach(() => {
     for (const name of ['google', 'github', 'acme'] as const) {

@@ -28,28 +28,61 @@ const openPool = (connectionString: string): Pool => {
   return pool;
 };
 
-const onServer = async (server: string): Promise<TestDatabase> => {
+const asAdmin = async <T>(server: string, work: (admin: Client) => Promise<T>): Promise<T> => {
+  const admin = new Client({ connectionString: server });
+  await admin.connect();
+  return work(admin).finally(() => admin.end());
+};
+
+/** A new database on this server: empty, or a copy. */
+export const createDatabase = async (server: string, template = 'template1') => {
   const name = `test_${randomUUID().replaceAll('-', '')}`;
-  const asAdmin = async (sql: string) => {
-    const admin = new Client({ connectionString: server });
-    await admin.connect();
-    await admin.query(sql).finally(() => admin.end());
+  await asAdmin(server, (admin) => admin.query(`CREATE DATABASE ${name} TEMPLATE ${template}`));
+  return {
+    url: onSameServer(server, name),
+    async close() {
+      await asAdmin(server, (admin) => admin.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
+    },
   };
-  await asAdmin(`CREATE DATABASE ${name}`);
+};
+
+const onSameServer = (server: string, name: string): string => {
   const url = new URL(server);
   url.pathname = `/${name}`;
-  const pool = openPool(url.href);
-  const close = async () => {
-    await pool.end();
-    await asAdmin(`DROP DATABASE ${name} WITH (FORCE)`);
+  return url.href;
+};
+
+/** The name of a migrated database to copy, which stays on the server. Whoever comes first makes it; nobody sees it before it is done. */
+const serverTemplate = async (server: string): Promise<string> => {
+  const name = `test_template_${await templateKey()}`;
+  const draft = `${name}_draft`;
+  await asAdmin(server, async (admin) => {
+    const exists = async () => (await admin.query('SELECT FROM pg_database WHERE datname = $1', [name])).rowCount !== 0;
+    if (await exists()) return;
+    // Ends with the connection.
+    await admin.query('SELECT pg_advisory_lock(hashtext($1))', [name]);
+    if (await exists()) return;
+    await admin.query(`DROP DATABASE IF EXISTS ${draft} WITH (FORCE)`);
+    await admin.query(`CREATE DATABASE ${draft}`);
+    const pool = openPool(onSameServer(server, draft));
+    await migrate(pool).finally(() => pool.end());
+    await admin.query(`ALTER DATABASE ${draft} WITH ALLOW_CONNECTIONS false`);
+    await admin.query(`ALTER DATABASE ${draft} RENAME TO ${name}`);
+  });
+  return name;
+};
+
+const onServer = async (server: string): Promise<TestDatabase> => {
+  const database = await createDatabase(server, await serverTemplate(server));
+  const pool = openPool(database.url);
+  return {
+    connectionString: database.url,
+    pool,
+    async close() {
+      await pool.end();
+      await database.close();
+    },
   };
-  try {
-    await migrate(pool);
-  } catch (error) {
-    await close();
-    throw error;
-  }
-  return { connectionString: url.href, pool, close };
 };
 
 const embedded = async (): Promise<TestDatabase> => {

@@ -1,6 +1,7 @@
 import { connect } from 'node:net';
 import test from 'ava';
 import { hash as bcrypt } from 'bcryptjs';
+import { PASSWORD_COST } from '../../src/domain/passwords.ts';
 import { bearer, createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -17,7 +18,8 @@ const signedIn = async (name: string, role: string) => {
 };
 
 test.before(async () => {
-  server = await startServer();
+  // What an imported hash is replaced by is at the cost that holds everywhere.
+  server = await startServer({ passwordCost: PASSWORD_COST });
   rest = createRest(server.origin);
   await server.database.pool.query(
     `INSERT INTO roles VALUES ('clerk', ARRAY['read:profile', 'write:profile', 'read:users', 'write:users'])`,

@@ -49,3 +49,12 @@ test('who had a common password elsewhere signs in with it, and it is hashed ane
   t.regex(rows[0].password_hash, /^\$argon2id\$/);
   t.is((await rest.post('/auth/login', { email: 'imported@example.com', password: '12345' })).status, 200);
 });
+
+test('no way of putting the app together makes passwords cheap in production', async (t) => {
+  const cheap = { memoryCost: 1024, timeCost: 2 };
+  const production = await startServer({ production: true, passwordCost: cheap }, server);
+  t.teardown(() => production.close());
+  const { id } = await production.accounts.create({ email: 'dear@example.com', password: 'a quiet harbour' });
+  const { rows } = await server.database.pool.query('SELECT password_hash FROM users WHERE id = $1', [id]);
+  t.regex(rows[0].password_hash, /^\$argon2id\$v=19\$m=19456,p=1,t=2\$/);
+});

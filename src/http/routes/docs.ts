@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Router } from '@koa/router';
-import swaggerUi from 'swagger-ui-dist';
+// Not the package itself, which runs the whole of Swagger UI when it is loaded.
+import swaggerUiPath from 'swagger-ui-dist/absolute-path.js';
 import { openApiDocument } from '../openapi.ts';
 import { allOperations } from '../operations/all.ts';
 import type { Pages } from '../pages.ts';
@@ -26,7 +27,7 @@ const START = `SwaggerUIBundle({
 /** The description of this API: OpenAPI 3.1 for programs, open to every origin, and a page to read and try it. */
 export const docsRoutes = (issuer: string, version: string, pages: Pages) => {
   const document = openApiDocument(allOperations, issuer, version);
-  const bundled = (name: string) => readFileSync(join(swaggerUi.absolutePath(), name));
+  const bundled = (name: string) => readFileSync(join(swaggerUiPath(), name));
   const files = new Map([
     ['swagger-ui.css', bundled('swagger-ui.css')],
     ['swagger-ui-bundle.js', bundled('swagger-ui-bundle.js')],
