@@ -30,6 +30,13 @@ export const createOneTimeValues = (artifacts: Artifacts, secrets: Secrets) => (
     return JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
   },
 
+  /** The value, without taking it: also one that was taken already, for as long as it is kept. */
+  async look(model: string, name: string): Promise<unknown> {
+    const idHash = sha256(name);
+    const found = await artifacts.find(model, idHash);
+    return found && JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
+  },
+
   /** Whether nobody has spent this name in the last `ttlSeconds`; of any number of calls at once, one is told true. */
   async spend(model: string, name: string, ttlSeconds: number): Promise<boolean> {
     const idHash = sha256(name);

@@ -1,6 +1,14 @@
 import { CodeChallengeMethod, OAuth2Client } from 'arctic';
 import { z } from 'zod';
-import { addressOf, type ClientSettings, type IdentityProvider, pictureOf, textOf, UpstreamError } from './identity.ts';
+import {
+  addressOf,
+  type ClientSettings,
+  type IdentityProvider,
+  kindOf,
+  pictureOf,
+  textOf,
+  UpstreamError,
+} from './identity.ts';
 import { askJson, codeOf, memberOf, redeemCode } from './upstream.ts';
 
 const User = z.object({ id: z.int().positive(), login: z.string(), name: z.unknown(), avatar_url: z.unknown() });
@@ -13,7 +21,7 @@ const Emails = z.array(z.object({ email: z.string(), primary: z.boolean(), verif
  * @param settings.apiUrl https://api.github.com, or https://HOST/api/v3
  * @see https://docs.github.com/en/apps/oauth-apps/building-oauth-apps/authorizing-oauth-apps
  */
-export const createGitHub = (settings: ClientSettings & { url: string; apiUrl: string }): IdentityProvider => {
+const createGitHub = (settings: ClientSettings & { url: string; apiUrl: string }): IdentityProvider => {
   const { url, apiUrl, clientId, clientSecret, redirectUri } = settings;
   const client = new OAuth2Client(clientId, clientSecret, redirectUri);
 
@@ -27,7 +35,7 @@ export const createGitHub = (settings: ClientSettings & { url: string; apiUrl: s
   return {
     id: 'github',
     label: 'GitHub',
-    at: url,
+    issuer: url,
     // It has no way to ask for it, and says nothing of when.
     reauthenticates: false,
 
@@ -50,10 +58,12 @@ export const createGitHub = (settings: ClientSettings & { url: string; apiUrl: s
       const primary = emails.find((one) => one.primary);
       return {
         provider: 'github',
+        issuer: url,
         // Not the login, which can be given up and taken by somebody else.
         subject: String(user.id),
         email: addressOf(primary?.email),
         emailVerified: primary?.verified === true,
+        authoritative: true,
         name: textOf(user.name),
         picture: pictureOf(user.avatar_url),
         username: textOf(user.login),
@@ -62,3 +72,9 @@ export const createGitHub = (settings: ClientSettings & { url: string; apiUrl: s
     },
   };
 };
+
+export const github = kindOf({
+  id: 'github',
+  addresses: { url: 'https://github.com', apiUrl: 'https://api.github.com' },
+  create: createGitHub,
+});

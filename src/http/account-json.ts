@@ -86,6 +86,7 @@ export const appJson = ({ clientId, name, logoUri, scopes, createdAt, lastUsedAt
 export const identityJson = ({
   id,
   provider,
+  issuer,
   subject,
   email,
   emailVerified,
@@ -95,6 +96,7 @@ export const identityJson = ({
 }: Identity) => ({
   id,
   provider,
+  issuer,
   subject,
   email,
   email_verified: emailVerified,

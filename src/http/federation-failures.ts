@@ -12,6 +12,8 @@ export const FAILURES = [
   'provider_no_email',
   'account_exists',
   'account_unavailable',
+  'wrong_account',
+  'too_many_attempts',
 ] as const satisfies readonly LoginError[];
 export type Failure = (typeof FAILURES)[number];
 
@@ -27,12 +29,15 @@ const BY_CODE: Partial<Record<ErrorCode, Failure>> = {
   account_exists: 'account_exists',
   user_banned: 'account_unavailable',
   unknown_user: 'account_unavailable',
+  wrong_account: 'wrong_account',
+  too_many_attempts: 'too_many_attempts',
 };
 
 /** What an app of the platform's is told, as OAuth would (RFC 6749 §4.1.2.1), or in our own words. */
 const OAUTH_ERRORS: Partial<Record<Failure, string>> = {
   provider_cancelled: 'access_denied',
   provider_unavailable: 'temporarily_unavailable',
+  too_many_attempts: 'temporarily_unavailable',
 };
 
 /** The failure that this error is; undefined for a bug of ours. */
@@ -44,4 +49,5 @@ export const failureOf = (error: unknown): Failure | undefined => {
 /** What a platform app is told in its address. */
 export const errorParameterOf = (failure: Failure): string => OAUTH_ERRORS[failure] ?? failure;
 
-export const statusOfFailure = (failure: LoginError): number => (failure === 'provider_unavailable' ? 503 : 400);
+const STATUS: Partial<Record<LoginError, number>> = { provider_unavailable: 503, too_many_attempts: 429 };
+export const statusOfFailure = (failure: LoginError): number => STATUS[failure] ?? 400;
