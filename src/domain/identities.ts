@@ -2,18 +2,10 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { Mail } from '../mail/outbox.ts';
 import type { Identity, IdentityColumns, Identities as IdentityStore } from '../storage/identities.ts';
 import type { Users } from '../storage/users.ts';
-import {
-  emailColumns,
-  isEmail,
-  isUsername,
-  keyOf,
-  profileColumns,
-  recipientOf,
-  type User,
-  usernameColumns,
-} from './accounts.ts';
+import { emailColumns, isEmail, keyOf, profileColumns, recipientOf, type User, usernameColumns } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import type { Deletion } from './deletion.ts';
+import { derivedUsername } from './derived-username.ts';
 import { DomainError } from './errors.ts';
 import type { Throttles } from './throttles.ts';
 import { isBanned } from './user-status.ts';
@@ -52,7 +44,6 @@ export type Arrival = {
 
 /** Everything somebody else does at the same time changes what there is to do; so often it is looked at anew. */
 const ATTEMPTS = 10;
-const BASE_LENGTH = 40;
 /** How long ago somebody may have signed in who changes what signs in to their account. */
 export const FRESH_SECONDS = 600;
 
@@ -66,23 +57,6 @@ const columnsOf = (vouched: Vouched): IdentityColumns => {
     emailVerified: email !== undefined && emailVerified,
     profile: { name, picture, username },
   };
-};
-
-/** A username to begin with, of what the provider says. */
-export const derivedUsername = ({ username, email, name }: Pick<Vouched, 'username' | 'email' | 'name'>): string => {
-  // A username at the provider may be an address.
-  const wishes = [username, email, name].map((text) =>
-    (text ?? '')
-      .replace(/@.*/u, '')
-      .normalize('NFKC')
-      .replace(/\s+/gu, '.')
-      .replace(/[^\p{L}\p{N}._-]+/gu, '')
-      .replace(/^[._-]+/u, '')
-      .slice(0, BASE_LENGTH)
-      .toWellFormed()
-      .replace(/[^\p{L}\p{N}._-]+/gu, ''),
-  );
-  return wishes.find(isUsername) ?? 'user';
 };
 
 // Look-ups take Unicode's many forms of a letter for one; mail servers need not, and then it is somebody else's mailbox.

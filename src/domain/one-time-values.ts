@@ -36,12 +36,4 @@ export const createOneTimeValues = (artifacts: Artifacts, secrets: Secrets) => (
     const found = await artifacts.find(model, idHash);
     return found && JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
   },
-
-  /** Whether nobody has spent this name in the last `ttlSeconds`; of any number of calls at once, one is told true. */
-  async spend(model: string, name: string, ttlSeconds: number): Promise<boolean> {
-    const idHash = sha256(name);
-    // That it was consumed survives being put again.
-    await artifacts.upsert(model, idHash, { payload: '', expiresAt: Math.floor(Date.now() / 1000) + ttlSeconds });
-    return artifacts.consume(model, idHash);
-  },
 });

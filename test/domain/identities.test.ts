@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
-import { derivedUsername, type Vouched } from '../../src/domain/identities.ts';
+import { derivedUsername } from '../../src/domain/derived-username.ts';
+import type { Vouched } from '../../src/domain/identities.ts';
 import { mailsTo } from '../helpers/mailbox.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 

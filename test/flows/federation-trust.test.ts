@@ -326,6 +326,18 @@ test.serial(
   },
 );
 
+test.serial('the same by a password: what was refused is no sign-in', async (t) => {
+  const [other, mine] = [await newPerson(all.server), await newPerson(all.server)];
+  await query("UPDATE users SET erase_after = now() + interval '3 days' WHERE id = $1", mine.id);
+  const browser = createBrowser(all.server.issuer);
+  const { page } = await all.request(browser, insistingOn(other.id));
+  const at = await browser.submit(page, 'sign-in', { login: mine.email, password: mine.password });
+  t.regex(at.html, /asked for a different account/);
+  t.truthy((await query('SELECT erase_after FROM users WHERE id = $1', mine.id))[0].erase_after);
+  t.deepEqual(await eventsOf('login.succeeded', mine.id), []);
+  t.like((await eventsOf('login.failed', mine.id))[0].details, { method: 'password', reason: 'wrong_account' });
+});
+
 test.serial('a sign-in that is refused for its age or for having no address is on record', async (t) => {
   const failures = async (reason: string) =>
     (await query("SELECT event FROM audit_events WHERE type = 'login.failed'"))

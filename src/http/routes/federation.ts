@@ -87,8 +87,14 @@ export const createFederation = (parts: FederationParts) => {
     goOn(ctx, url.href);
   };
 
-  const upstreamFailure = (error: unknown, provider: IdentityProvider): Failure => {
-    const failure = failureOf(error);
+  const failureIn = (ctx: Context, error: unknown): Failure | undefined => {
+    if (error instanceof DomainError && error.retryAfterSeconds !== undefined)
+      ctx.set('Retry-After', String(error.retryAfterSeconds));
+    return failureOf(error);
+  };
+
+  const upstreamFailure = (ctx: Context, error: unknown, provider: IdentityProvider): Failure => {
+    const failure = failureIn(ctx, error);
     if (!failure) throw error;
     if (error instanceof UpstreamError && error.fault !== 'cancelled')
       log.warn(
@@ -173,14 +179,14 @@ export const createFederation = (parts: FederationParts) => {
     const { trip, last } = await trips.end(ctx, provider.id, answer.get('state'));
     if (!trip) return failed(ctx, provider, 'provider_mismatch', last);
     const { errand } = trip;
-    const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(error, provider));
+    const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(ctx, error, provider));
     if (typeof arrived === 'string') return failed(ctx, provider, arrived, errand);
     try {
       if ('interaction' in errand) await toInteraction(ctx, errand.interaction, provider, arrived);
       else if ('returnTo' in errand) await toApp(ctx, provider, arrived, errand);
       else await toAccount(ctx, arrived, errand);
     } catch (error) {
-      const failure = failureOf(error);
+      const failure = failureIn(ctx, error);
       if (!failure) throw error;
       await failed(ctx, provider, failure, errand);
     }
@@ -205,7 +211,7 @@ export const createFederation = (parts: FederationParts) => {
     try {
       await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, uiLocales, loginHint: hint });
     } catch (error) {
-      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(error, provider));
+      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(ctx, error, provider));
     }
   };
 
@@ -227,7 +233,7 @@ export const createFederation = (parts: FederationParts) => {
       const how = { amr: [AMR, ...arrived.amr], authTime: arrived.authTime };
       goOn(ctx, await interactions.login(ctx.req, ctx.res, user, how));
     } catch (error) {
-      const failure = failureOf(error);
+      const failure = failureIn(ctx, error);
       if (!failure) throw error;
       await refuseOnForm(ctx, pending, provider, failure);
     }
@@ -243,7 +249,7 @@ export const createFederation = (parts: FederationParts) => {
     try {
       await setOut(ctx, provider, errand);
     } catch (error) {
-      await failed(ctx, provider, upstreamFailure(error, provider), errand);
+      await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
     }
   };
 
@@ -262,7 +268,7 @@ export const createFederation = (parts: FederationParts) => {
       try {
         await setOut(ctx, provider, errand);
       } catch (error) {
-        await failed(ctx, provider, upstreamFailure(error, provider), errand);
+        await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
       }
     },
   };
