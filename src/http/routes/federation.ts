@@ -12,7 +12,7 @@ import type { BrowserSession } from '../../oidc/browser-session.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import { type ExchangeCodes, withParameter } from '../exchange-codes.ts';
-import { errorParameterOf, type Failure, failureOf, statusOfFailure } from '../federation-failures.ts';
+import { type Failure, failedPage, failureIn, statusOfFailure } from '../federation-failures.ts';
 import { type Arrived, createFederationResults } from '../federation-results.ts';
 import { goOn, type InteractionPages, insistsOnWhen } from '../interaction-pages.ts';
 import type { LoginError, Pages } from '../pages.ts';
@@ -87,12 +87,6 @@ export const createFederation = (parts: FederationParts) => {
     goOn(ctx, url.href);
   };
 
-  const failureIn = (ctx: Context, error: unknown): Failure | undefined => {
-    if (error instanceof DomainError && error.retryAfterSeconds !== undefined)
-      ctx.set('Retry-After', String(error.retryAfterSeconds));
-    return failureOf(error);
-  };
-
   const upstreamFailure = (ctx: Context, error: unknown, provider: IdentityProvider): Failure => {
     const failure = failureIn(ctx, error);
     if (!failure) throw error;
@@ -102,22 +96,6 @@ export const createFederation = (parts: FederationParts) => {
         'a provider did not sign somebody in',
       );
     return failure;
-  };
-
-  /** A page of its own, where there is no sign-in form to say it on. */
-  const failedPage = (ctx: Context, provider: IdentityProvider, failure: Failure, errand: Errand | undefined) => {
-    ctx.status = statusOfFailure(failure);
-    const returnTo = errand && 'returnTo' in errand ? errand.returnTo : undefined;
-    pages.render(ctx, 'provider-failed', {
-      provider: provider.label,
-      error: failure,
-      backHref:
-        returnTo !== undefined
-          ? withParameter(returnTo, 'error', errorParameterOf(failure))
-          : errand && 'link' in errand
-            ? '/account'
-            : '/login',
-    });
   };
 
   const toInteraction = async (ctx: Context, uid: string, provider: IdentityProvider, arrived: Arrived | Failure) => {
@@ -157,7 +135,7 @@ export const createFederation = (parts: FederationParts) => {
     // Who turned back needs no page that says so.
     if (failure === 'provider_cancelled' && errand)
       return goOn(ctx, 'link' in errand ? '/account' : withParameter(errand.returnTo, 'error', 'access_denied'));
-    failedPage(ctx, provider, failure, errand);
+    failedPage(pages, ctx, provider.label, failure, errand);
   };
 
   /** @throws {UpstreamError} */
