@@ -102,7 +102,7 @@ export const authOperations = {
   'POST /auth/reset-password': {
     summary: 'Sets a new password with a token from a mail',
     description:
-      'Ends every session and token of the user; API keys go on, unless the address is proven only now: then they go too, with the sign-ins through other providers. A change of address that was asked for before is off. A password that is refused leaves the token as it is.',
+      'Ends every session and token of the user; API keys go on, unless who signs in has not proven the address before (`/auth/verify-email`): then they go too, with the sign-ins through other providers, and a mail says so. A change of address that was asked for before is off. A password that is refused leaves the token as it is.',
     auth: 'none',
     body: Reset,
     example: { token: 'dGhl…', new_password: 'correct horse battery' },
