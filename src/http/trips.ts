@@ -86,6 +86,8 @@ export const createTrips = (secrets: Secrets, values: OneTimeValues, issuer: str
     /** The browser sets out. */
     async start(ctx: Context, trip: BrowserTrip): Promise<void> {
       const { provider, state } = trip;
+      const earlier = cookiesIn(ctx);
+      if (earlier.length >= MOST_TRIPS) for (const cookie of earlier) forget(ctx, provider, cookie);
       const name = await values.put(MODEL, trip, TRIP_SECONDS);
       ctx.cookies.set(cookieOf(state), secrets.seal(name, contextOf(provider)), {
         ...options(provider),
