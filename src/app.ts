@@ -9,7 +9,7 @@ import { createAlerts } from './domain/alerts.ts';
 import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
-import { createIdentities } from './domain/identities.ts';
+import { createIdentities, labelIn } from './domain/identities.ts';
 import { createOneTimeValues } from './domain/one-time-values.ts';
 import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
@@ -118,8 +118,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     },
     foreignHashes,
   );
+  const providers = createProviders(settings.federation, issuer);
   const accounts = createAccounts(stores.users, stores.artifacts, passwords);
-  const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer);
+  const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer, (id) =>
+    labelIn(providers.all, id),
+  );
   const alerts = createAlerts(accounts, mail, audit);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, throttles.mayMail, issuer);
@@ -180,7 +183,6 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   });
   const cursors = createCursors(secrets);
 
-  const providers = createProviders(settings.federation, issuer);
   const identities = createIdentities({
     users: stores.users,
     identities: stores.identities,
@@ -188,8 +190,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     verification,
     mail,
     audit,
+    throttles,
     providers: providers.all,
   });
+  await stores.identities.nameIssuers(providers.all);
 
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
@@ -205,9 +209,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     session,
     interactionPages,
     pages,
-    trips: createTrips(secrets, issuer),
+    trips: createTrips(secrets, values, issuer),
     values,
     codes,
+    throttles,
     log,
   });
   const app: Koa = createServer(
@@ -238,10 +243,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     userRoutes(accounts, signIn, alerts, verification, deletion, requireUser),
     exportRoutes(apiKeys, signIns, apps, identities, verification, audit, requireUser),
     appRoutes(apps, requireUser),
-    identityRoutes(identities, requireUser),
+    identityRoutes(identities, signIn, tokens, requireUser),
     sessionRoutes(signIns, requireUser),
     apiKeyRoutes(apiKeys, requireUser),
-    mailLinkRoutes(passwordReset, verification, throttles, settings.passwordMinLength, pages, csrf),
+    mailLinkRoutes(passwordReset, verification, signIn, session, throttles, settings.passwordMinLength, pages, csrf),
     adminImportRoutes(userImport, requireUser),
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),

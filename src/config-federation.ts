@@ -1,5 +1,7 @@
 // What the variables about signing in through other providers may look like.
 import { z } from 'zod';
+import { KINDS } from './federation/kinds.ts';
+import { ANY_DOMAIN } from './federation/openid.ts';
 import type { FederationSettings } from './federation/providers.ts';
 
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
@@ -15,7 +17,7 @@ export const isOrigin = (value: string): boolean => isProviderUrl(value) && URL.
 
 // The first are paths of the engine's, the others ways in of our own.
 const TAKEN = ['authorize', 'token', 'revoke', 'userinfo', 'introspect', 'jwks', 'logout', 'par', 'register', 'device'];
-const OWN = ['google', 'github', 'password', 'none'];
+const OWN = [...KINDS.map(({ id }) => id), 'password', 'none'];
 
 const printable = (max: number) =>
   z
@@ -36,6 +38,12 @@ const OpenIdProvider = z.strictObject({
   issuer: z.string().refine(isProviderUrl),
   client_id: printable(200),
   client_secret: printable(500),
+  /** As DNS has them; `*` for any. */
+  email_domains: z
+    .array(z.string().regex(new RegExp(`^(\\${ANY_DOMAIN}|[a-z0-9-]{1,63}(\\.[a-z0-9-]{1,63})+)$`)))
+    .min(1)
+    .max(100)
+    .optional(),
 });
 
 const Listed = z
@@ -46,48 +54,64 @@ const Listed = z
 /** The providers that this JSON lists, or undefined when it does not fit. */
 export function openIdProvidersOf(value: string): FederationSettings['openid'] | undefined {
   try {
-    return Listed.parse(JSON.parse(value)).map(({ client_id: clientId, client_secret: clientSecret, ...rest }) => ({
-      ...rest,
-      clientId,
-      clientSecret,
-    }));
+    return Listed.parse(JSON.parse(value)).map(
+      ({ client_id: clientId, client_secret: clientSecret, email_domains: emailDomains, ...rest }) => ({
+        ...rest,
+        clientId,
+        clientSecret,
+        emailDomains,
+      }),
+    );
   } catch {
     return undefined;
   }
 }
 
+type Snake<S extends string> = S extends `${infer Head}${infer Tail}`
+  ? `${Head extends Lowercase<Head> ? Uppercase<Head> : `_${Head}`}${Snake<Tail>}`
+  : '';
+type Of = { [K in (typeof KINDS)[number] as K['id']]: K };
+type CredentialOf<Id extends keyof Of> = `${Uppercase<Id>}_CLIENT_${'ID' | 'SECRET'}`;
+type AddressOf<Id extends keyof Of> = `${Uppercase<Id>}_${Snake<keyof Of[Id]['addresses'] & string>}`;
+type Credential = { [Id in keyof Of]: CredentialOf<Id> }[keyof Of];
+type Address = { [Id in keyof Of]: AddressOf<Id> }[keyof Of];
+
+/** GITHUB_API_URL for `apiUrl` of `github`. */
+const variableOf = (id: string, name: string): string => `${id}_${name.replace(/[A-Z]/g, '_$&')}`.toUpperCase();
+
+/** The variables of every kind of provider: its client, and addresses that may be others. */
+export const kindFields = <C extends z.ZodType, A extends z.ZodType>(
+  credential: C,
+  address: (otherwise: string, name: string) => A,
+) =>
+  Object.fromEntries(
+    KINDS.flatMap(({ id, addresses }) => [
+      [variableOf(id, 'clientId'), credential],
+      [variableOf(id, 'clientSecret'), credential],
+      ...Object.entries(addresses).map(([name, otherwise]) => [variableOf(id, name), address(otherwise, name)]),
+    ]),
+  ) as Record<Credential, C> & Record<Address, A>;
+
 /** Of the variables that only make sense together, what is missing. */
 export function problemsOfFederation(given: Partial<Record<string, string>>): string[] {
-  return ['GOOGLE', 'GITHUB'].flatMap((name) => {
-    const [id, secret] = [`${name}_CLIENT_ID`, `${name}_CLIENT_SECRET`];
+  return KINDS.flatMap(({ id: kind }) => {
+    const [id, secret] = [variableOf(kind, 'clientId'), variableOf(kind, 'clientSecret')];
     if (given[id] && !given[secret]) return [`${id} cannot be used without ${secret}`];
     if (given[secret] && !given[id]) return [`${secret} cannot be used without ${id}`];
     return [];
   });
 }
 
-type Values = {
-  [K in `${'GOOGLE' | 'GITHUB'}_CLIENT_${'ID' | 'SECRET'}`]?: string | undefined;
-} & Record<'GOOGLE_ISSUER' | 'GITHUB_URL' | 'GITHUB_API_URL', string> & {
-    OIDC_PROVIDERS: FederationSettings['openid'];
-  };
-
-export function federationOf(values: Values): FederationSettings {
-  const { GOOGLE_CLIENT_ID, GOOGLE_CLIENT_SECRET, GITHUB_CLIENT_ID, GITHUB_CLIENT_SECRET } = values;
-  return {
-    google:
-      GOOGLE_CLIENT_ID && GOOGLE_CLIENT_SECRET
-        ? { issuer: values.GOOGLE_ISSUER, clientId: GOOGLE_CLIENT_ID, clientSecret: GOOGLE_CLIENT_SECRET }
-        : undefined,
-    github:
-      GITHUB_CLIENT_ID && GITHUB_CLIENT_SECRET
-        ? {
-            url: values.GITHUB_URL,
-            apiUrl: values.GITHUB_API_URL,
-            clientId: GITHUB_CLIENT_ID,
-            clientSecret: GITHUB_CLIENT_SECRET,
-          }
-        : undefined,
-    openid: values.OIDC_PROVIDERS,
-  };
+export function federationOf(
+  values: Partial<Record<Credential | Address, string | undefined>> & { OIDC_PROVIDERS: FederationSettings['openid'] },
+): FederationSettings {
+  const given = new Map<string, unknown>(Object.entries(values));
+  const kinds = KINDS.flatMap(({ id, addresses }) => {
+    const clientId = given.get(variableOf(id, 'clientId'));
+    const clientSecret = given.get(variableOf(id, 'clientSecret'));
+    if (!clientId || !clientSecret) return [[id, undefined]];
+    const at = Object.keys(addresses).map((name) => [name, given.get(variableOf(id, name))]);
+    return [[id, { clientId, clientSecret, ...Object.fromEntries(at) }]];
+  });
+  return { ...Object.fromEntries(kinds), openid: values.OIDC_PROVIDERS };
 }

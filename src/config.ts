@@ -3,7 +3,14 @@
 import { isIP } from 'node:net';
 import { z } from 'zod';
 import { readDotEnv } from './config-dot-env.ts';
-import { federationOf, isOrigin, isProviderUrl, openIdProvidersOf, problemsOfFederation } from './config-federation.ts';
+import {
+  federationOf,
+  isOrigin,
+  isProviderUrl,
+  kindFields,
+  openIdProvidersOf,
+  problemsOfFederation,
+} from './config-federation.ts';
 import { defaultMailFrom, isMailbox, isSmtpUrl } from './config-mail.ts';
 import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
@@ -194,15 +201,12 @@ const fields = {
   )
     .transform(listed)
     .default([]),
-  GOOGLE_CLIENT_ID: visible,
-  GOOGLE_CLIENT_SECRET: visible,
-  GOOGLE_ISSUER: providerUrl.default('https://accounts.google.com'),
-  GITHUB_CLIENT_ID: visible,
-  GITHUB_CLIENT_SECRET: visible,
-  GITHUB_URL: providerUrl.transform(withoutSlash).default('https://github.com'),
-  GITHUB_API_URL: providerUrl.transform(withoutSlash).default('https://api.github.com'),
+  ...kindFields(visible, (otherwise, name) =>
+    // An issuer is compared to the letter; to the others paths are added.
+    providerUrl.transform(name === 'issuer' ? String : withoutSlash).default(otherwise),
+  ),
   OIDC_PROVIDERS: text(
-    'must be a JSON array of at most 10 objects with name (lower-case letters, digits and hyphens; each once, and none of ours), label, issuer (https), client_id and client_secret',
+    'must be a JSON array of at most 10 objects with name (lower-case letters, digits and hyphens; each once, and none of ours), label, issuer (https), client_id and client_secret; email_domains (lower-case domains, or *) may be there',
     (value) => openIdProvidersOf(value) !== undefined,
   )
     .transform((value) => openIdProvidersOf(value) ?? [])

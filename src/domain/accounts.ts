@@ -146,6 +146,8 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
       ...columns,
       id: randomUUID(),
       emailVerified,
+      // Nobody but the operator makes an account whose address is proven already.
+      holderProven: emailVerified,
       passwordHash,
       role,
     });

@@ -157,6 +157,8 @@ export const createAdministration = (parts: AdministrationParts) => {
             ...named,
             role,
             emailVerified: email_verified ?? (moved ? false : undefined),
+            // The operator's word on the address is a word on its holder.
+            holderProven: email_verified ?? (moved ? false : undefined),
           },
           ended: moved ? ['oneTimeTokens'] : [],
         };

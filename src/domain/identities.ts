@@ -2,19 +2,12 @@ import { randomInt, randomUUID } from 'node:crypto';
 import type { Mail } from '../mail/outbox.ts';
 import type { Identity, IdentityColumns, Identities as IdentityStore } from '../storage/identities.ts';
 import type { Users } from '../storage/users.ts';
-import {
-  emailColumns,
-  isEmail,
-  isUsername,
-  keyOf,
-  profileColumns,
-  recipientOf,
-  type User,
-  usernameColumns,
-} from './accounts.ts';
+import { emailColumns, isEmail, keyOf, profileColumns, recipientOf, type User, usernameColumns } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import type { Deletion } from './deletion.ts';
+import { derivedUsername } from './derived-username.ts';
 import { DomainError } from './errors.ts';
+import type { Throttles } from './throttles.ts';
 import { isBanned } from './user-status.ts';
 import type { Verification } from './verification.ts';
 
@@ -23,45 +16,47 @@ export type { Identity };
 /** Somebody whom another provider vouches for. */
 export type Vouched = {
   provider: string;
+  /** Whom the provider's name stands for. */
+  issuer: string;
   /** Names the person at the provider. */
   subject: string;
   email?: string | undefined;
   emailVerified: boolean;
+  /** Whether the provider's word on the address is enough to be let into an account that has it. */
+  authoritative: boolean;
   name?: string | undefined;
   picture?: string | undefined;
   username?: string | undefined;
 };
 
-/** A provider that is set up: what it is called in the database, and by people. */
-export type NamedProvider = { id: string; label: string };
+/** A provider that is set up: what it is called in the database, whom that stands for, and what people call it. */
+export type NamedProvider = { id: string; issuer: string; label: string };
+
+/** What a sign-in is for, and where it comes from. */
+export type Arrival = {
+  /** The app that the sign-in is for. */
+  client?: string | undefined;
+  /** The one user who will do, by their id. */
+  only?: string | undefined;
+  /** Absent inside the process. */
+  ip?: string | undefined;
+};
 
 /** Everything somebody else does at the same time changes what there is to do; so often it is looked at anew. */
 const ATTEMPTS = 10;
-const BASE_LENGTH = 40;
+/** How long ago somebody may have signed in who changes what signs in to their account. */
+export const FRESH_SECONDS = 600;
 
-const columnsOf = ({ provider, subject, email, emailVerified, name, picture, username }: Vouched): IdentityColumns => ({
-  provider,
-  subject,
-  email: email ?? null,
-  emailVerified: email !== undefined && emailVerified,
-  profile: { name, picture, username },
-});
-
-/** A username to begin with, of what the provider says. */
-export const derivedUsername = ({ username, email, name }: Pick<Vouched, 'username' | 'email' | 'name'>): string => {
-  // A username at the provider may be an address.
-  const wishes = [username, email, name].map((text) =>
-    (text ?? '')
-      .replace(/@.*/u, '')
-      .normalize('NFKC')
-      .replace(/\s+/gu, '.')
-      .replace(/[^\p{L}\p{N}._-]+/gu, '')
-      .replace(/^[._-]+/u, '')
-      .slice(0, BASE_LENGTH)
-      .toWellFormed()
-      .replace(/[^\p{L}\p{N}._-]+/gu, ''),
-  );
-  return wishes.find(isUsername) ?? 'user';
+const columnsOf = (vouched: Vouched): IdentityColumns => {
+  const { provider, issuer, subject, email, emailVerified, name, picture, username } = vouched;
+  return {
+    provider,
+    issuer,
+    subject,
+    email: email ?? null,
+    emailVerified: email !== undefined && emailVerified,
+    profile: { name, picture, username },
+  };
 };
 
 // Look-ups take Unicode's many forms of a letter for one; mail servers need not, and then it is somebody else's mailbox.
@@ -77,34 +72,46 @@ export type IdentityParts = {
   verification: Verification;
   mail: Mail;
   audit: Audit;
+  throttles: Pick<Throttles, 'register' | 'mayMail'>;
   providers: NamedProvider[];
 };
+
+/** What people call a provider; its id where it is not set up any more. */
+export const labelIn = (providers: NamedProvider[], id: string): string =>
+  providers.find((provider) => provider.id === id)?.label ?? id;
 
 export type Identities = ReturnType<typeof createIdentities>;
 
 /** Who people are at other providers, and which account that signs in to. */
 export const createIdentities = (parts: IdentityParts) => {
-  const { users, identities, deletion, verification, mail, audit, providers } = parts;
-  const labelOf = (id: string): string => providers.find((provider) => provider.id === id)?.label ?? id;
+  const { users, identities, deletion, verification, mail, audit, throttles, providers } = parts;
+  const labelOf = (id: string): string => labelIn(providers, id);
 
   const linked = async (user: User, { provider }: Vouched): Promise<void> => {
     await mail.send(recipientOf(user), { template: 'sign_in_method_added', provider: labelOf(provider) });
     await audit.record({ type: 'identity.linked', actor: user.id, target: user.id, details: { provider } });
   };
 
-  const refused = async (vouched: Vouched, reason: string, target: string, client: string | undefined) =>
-    audit.record({ type: 'login.failed', target, client, details: { method: vouched.provider, reason } });
+  /** Puts on record that somebody was not signed in; no more than that has happened by then. */
+  const refused = async (
+    { provider }: Pick<Vouched, 'provider'>,
+    reason: string,
+    target: string | undefined,
+    client: string | undefined,
+  ) => audit.record({ type: 'login.failed', target, client, details: { method: provider, reason } });
 
   /** The account, if its holder may sign in; one that waits to be erased is restored. */
-  const admitted = async (user: User, vouched: Vouched, client: string | undefined): Promise<User> => {
-    if (isBanned(user)) {
-      await refused(vouched, 'banned', user.id, client);
-      throw new DomainError('user_banned', 'this account cannot be signed in to');
-    }
+  const admitted = async (user: User, vouched: Vouched, { client, only }: Arrival): Promise<User> => {
+    const refuse = async (reason: string, error: DomainError): Promise<never> => {
+      await refused(vouched, reason, user.id, client);
+      throw error;
+    };
+    if (isBanned(user)) await refuse('banned', new DomainError('user_banned', 'this account cannot be signed in to'));
+    if (only !== undefined && only !== user.id)
+      await refuse('wrong_account', new DomainError('wrong_account', 'the app asked for another account'));
     if (!user.eraseAfter) return user;
     const restored = user.eraseAfter.getTime() > Date.now() ? await deletion.restore(user) : undefined;
-    if (!restored) throw new DomainError('unknown_user', 'this account is being erased');
-    return restored;
+    return restored ?? refuse('being_erased', new DomainError('unknown_user', 'this account is being erased'));
   };
 
   const signUp = async (vouched: Vouched, email: string, attempt: number): Promise<User | undefined> => {
@@ -117,6 +124,8 @@ export const createIdentities = (parts: IdentityParts) => {
         ...usernameColumns(username),
         id: randomUUID(),
         emailVerified: vouched.emailVerified,
+        // A provider that is not to be believed for this address may have let in anybody: its owner is asked when they come.
+        holderProven: vouched.emailVerified && vouched.authoritative,
         passwordHash: null,
         role: 'user',
       },
@@ -125,48 +134,57 @@ export const createIdentities = (parts: IdentityParts) => {
     if (typeof created === 'string') return undefined;
     const details = { method: vouched.provider };
     await audit.record({ type: 'user.registered', actor: created.id, target: created.id, details });
-    if (!created.emailVerified) await verification.mailLink(created);
+    if (!created.emailVerified && (await throttles.mayMail(created.emailKey))) await verification.mailLink(created);
     return created;
   };
 
   return {
     /**
      * The account of somebody whom a provider vouches for. Who was never here gets one. An account that has the same address is
-     * theirs only when both sides have proven it: an address that the provider has not verified may be anybody's, and an account
-     * whose address is not proven may have been made by somebody who waits for its owner.
+     * theirs only when the provider is to be believed for that address, and who signs in to the account has proven it too: an address
+     * that nobody has verified may be anybody's, and an account may have been made by somebody who waits for its owner.
+     * Nothing has changed when it throws.
      *
-     * @param client The app that the sign-in is for.
      * @throws {DomainError} `identity_without_email`; `account_exists` when they must sign in to it first; `user_banned`;
-     *   `unknown_user` when it is being erased.
+     *   `unknown_user` when it is being erased; `wrong_account`; `too_many_attempts` for too many new accounts.
      * @see [Pre-hijacked accounts](https://arxiv.org/abs/2205.10174)
      */
-    async signIn(vouched: Vouched, client?: string): Promise<User> {
+    async signIn(vouched: Vouched, arrival: Arrival = {}): Promise<User> {
+      const { client, only, ip } = arrival;
       const email = vouched.email !== undefined && isEmail(vouched.email) ? vouched.email.trim() : undefined;
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-        const known = await identities.find(vouched.provider, vouched.subject);
+        const known = await identities.find(vouched);
         if (known) {
-          const user = await admitted(known.user, vouched, client);
+          const user = await admitted(known.user, vouched, arrival);
           await identities.used(known.id, columnsOf(vouched));
           return user;
         }
-        if (email === undefined)
+        if (email === undefined) {
+          await refused(vouched, 'no_email', undefined, client);
           throw new DomainError(
             'identity_without_email',
             'the provider gives no email address, which an account needs',
           );
+        }
 
         const holder = await users.findByLogin(keyOf(email));
         if (!holder) {
+          if (only !== undefined) {
+            await refused(vouched, 'wrong_account', undefined, client);
+            throw new DomainError('wrong_account', 'the app asked for another account');
+          }
+          if (attempt === 0 && ip !== undefined) await throttles.register.spend(ip, keyOf(email));
           const created = await signUp(vouched, email, attempt);
           if (created) return created;
           continue;
         }
-        const proven = vouched.emailVerified && holder.emailVerified && isSameMailbox(holder.email, email);
-        if (!proven) {
+        const there = vouched.emailVerified && vouched.authoritative;
+        const here = holder.emailVerified && holder.holderProven && isSameMailbox(holder.email, email);
+        if (!there || !here) {
           await refused(vouched, 'account_exists', holder.id, client);
           throw new DomainError('account_exists', 'there is an account with this address: sign in to it first');
         }
-        const user = await admitted(holder, vouched, client);
+        const user = await admitted(holder, vouched, arrival);
         if ((await identities.link(user.id, columnsOf(vouched), keyOf(email))) === 'linked') {
           await linked(user, vouched);
           return user;
@@ -174,6 +192,10 @@ export const createIdentities = (parts: IdentityParts) => {
       }
       throw new Error('the account changed each time it was looked at');
     },
+
+    /** Puts on record that a provider's answer was not believed, before anybody knew whose it was. */
+    refused: (provider: string, reason: string, client: string | undefined): Promise<void> =>
+      refused({ provider }, reason, undefined, client),
 
     /** Puts on record that somebody signed in. */
     signedIn: (user: User, provider: string, client: string | undefined): Promise<void> =>
@@ -210,8 +232,7 @@ export const createIdentities = (parts: IdentityParts) => {
      * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`.
      */
     async unlink(user: User, id: string): Promise<void> {
-      const usable = providers.map((provider) => provider.id);
-      const outcome = await identities.unlink(user.id, id, usable);
+      const outcome = await identities.unlink(user.id, id, providers);
       if (outcome === 'last_way_in')
         throw new DomainError('last_way_in', 'nothing would be left to sign in with: set a password first');
       if (!outcome) throw new DomainError('unknown_identity', 'there is no such identity');

@@ -30,11 +30,10 @@ export const createOneTimeValues = (artifacts: Artifacts, secrets: Secrets) => (
     return JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
   },
 
-  /** Whether nobody has spent this name in the last `ttlSeconds`; of any number of calls at once, one is told true. */
-  async spend(model: string, name: string, ttlSeconds: number): Promise<boolean> {
+  /** The value, without taking it: also one that was taken already, for as long as it is kept. */
+  async look(model: string, name: string): Promise<unknown> {
     const idHash = sha256(name);
-    // That it was consumed survives being put again.
-    await artifacts.upsert(model, idHash, { payload: '', expiresAt: Math.floor(Date.now() / 1000) + ttlSeconds });
-    return artifacts.consume(model, idHash);
+    const found = await artifacts.find(model, idHash);
+    return found && JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
   },
 });

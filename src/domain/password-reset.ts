@@ -1,6 +1,6 @@
 import type { Mail } from '../mail/outbox.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
-import type { OneTimeTokens } from '../storage/one-time-tokens.ts';
+import type { OneTimeTokens, Redeemed } from '../storage/one-time-tokens.ts';
 import type { Users } from '../storage/users.ts';
 import { keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
@@ -28,6 +28,7 @@ export const createPasswordReset = (
   audit: Audit,
   mayMail: (email: string) => Promise<boolean>,
   issuer: string,
+  labelOf: (provider: string) => string,
 ) => {
   const issue = async (user: User | undefined, milliseconds: number): Promise<string> => {
     const token = randomSecret();
@@ -45,6 +46,18 @@ export const createPasswordReset = (
     const link = await issue(user, RESET_MINUTES * 60_000);
     await mail.send(recipientOf(user), { template: 'reset_password', link, minutes: RESET_MINUTES });
     await audit.record({ type: 'password.reset_requested', target: user.id });
+  };
+
+  /** What went out of an account with the first proof of its address is told and recorded as if it had been taken out by hand. */
+  const tellCleared = async ({ user, providers, keys }: Redeemed): Promise<void> => {
+    const reason = 'first_proof';
+    for (const provider of providers) {
+      await mail.send(recipientOf(user), { template: 'sign_in_method_removed', provider: labelOf(provider) });
+      const details = { provider, reason };
+      await audit.record({ type: 'identity.unlinked', actor: user.id, target: user.id, details });
+    }
+    for (const key of keys)
+      await audit.record({ type: 'api_key.revoked', actor: user.id, target: key, details: { owner: user.id, reason } });
   };
 
   return {
@@ -72,8 +85,8 @@ export const createPasswordReset = (
       (await oneTimeTokens.find(sha256(token), ['reset_password']))?.user,
 
     /**
-     * Spends the token for a new password, and ends every session and token of the user. API keys go on, where the address was proven before: they are no sign-in,
-     * and services would stop. A password that is not good enough leaves the token as it is.
+     * Spends the token for a new password, and ends every session and token of the user. API keys and identities go on where who signs in had proven the address
+     * before: they are no sign-in, and services would stop. A password that is not good enough leaves the token as it is.
      *
      * @throws {DomainError} `invalid_one_time_token`, and the password's.
      */
@@ -84,10 +97,12 @@ export const createPasswordReset = (
       const passwordHash = await passwords.hash(password, holder);
       // Before as well as after: with a store down the token is still good, and who signs in meanwhile is signed out again.
       await artifacts.destroyByAccount(holder.id);
-      const user = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
-      if (!user) throw invalidOneTimeToken();
+      const redeemed = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
+      if (!redeemed) throw invalidOneTimeToken();
+      const { user } = redeemed;
       await artifacts.destroyByAccount(user.id);
       await mail.send(recipientOf(user), { template: 'password_changed' });
+      await tellCleared(redeemed);
       await audit.record({ type: 'password.reset', actor: user.id, target: user.id });
       return user;
     },

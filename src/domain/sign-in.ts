@@ -23,6 +23,8 @@ export type Origin = {
   device?: string | undefined;
   /** The app that the sign-in is for. */
   client?: string | undefined;
+  /** The one user who will do, by their id. */
+  only?: string | undefined;
 };
 
 export type SignIn = ReturnType<typeof createSignIn>;
@@ -108,17 +110,23 @@ export const createSignIn = (
      *
      * @param login An email address or a username, in any letter case.
      * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
-     * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
+     * @throws {DomainError} `too_many_attempts`, with the seconds to wait; `wrong_account`, and nothing has changed.
      */
     async withPassword(login: string, password: string, origin: Origin): Promise<User | undefined> {
       const found = await attempt(login, password, origin);
+      const { client, only } = origin;
+      if (found && only !== undefined && found.id !== only) {
+        const details = { method: 'password', reason: 'wrong_account' };
+        await audit.record({ type: 'login.failed', target: found.id, client, details });
+        throw new DomainError('wrong_account', 'the app asked for another account');
+      }
       const user = found?.eraseAfter ? await deletion.restore(found) : found;
       if (user)
         await audit.record({
           type: 'login.succeeded',
           actor: user.id,
           target: user.id,
-          client: origin.client,
+          client,
           details: { method: 'password' },
         });
       return user;

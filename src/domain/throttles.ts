@@ -24,6 +24,10 @@ export const DEFAULT_LIMITS = {
   'mail-network': { points: 50, seconds: 3600 },
   /** Links of mails that are wrong or spent. */
   'link-network': { points: 50, seconds: 900 },
+  /** Ways to another provider and back, from one network. */
+  'federation-network': { points: 300, seconds: 900 },
+  /** Codes of sign-ins through another provider that are wrong or spent. */
+  'exchange-network': { points: 50, seconds: 900 },
   /** Wrong client credentials, for one client from one network: strangers elsewhere cannot lock an app out. */
   'client-account': { points: 20, seconds: 900 },
   'client-network': { points: 100, seconds: 900 },
@@ -126,6 +130,8 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     /** Whether one more mail may go to this address. */
     mayMail: async (email: string): Promise<boolean> => (await mails.spend(sha256(email))).allowed,
     links: byNetwork('link-network'),
+    federation: counting(undefined, limit('federation-network')),
+    exchanges: byNetwork('exchange-network'),
     clientSecrets: failures(limit('client-account'), (ip, account) => sha256(`${account}\n${networkOf(ip)}`)),
     tokenEndpoints: byNetwork('client-network'),
     key: limit('key-account'),

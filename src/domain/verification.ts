@@ -55,9 +55,9 @@ export const createVerification = (
     /** Links in mails to this user that still work: what for and until when. */
     outstanding: (userId: string) => oneTimeTokens.listOf(userId),
 
-    /** The address that this token proves, without spending it. */
-    addressOf: async (token: string): Promise<string | undefined> =>
-      (await oneTimeTokens.find(sha256(token), ['verify_email', 'change_email']))?.email,
+    /** The address that this token proves, and whose it is, without spending it. */
+    subjectOf: (token: string): Promise<{ email: string; user: User } | undefined> =>
+      oneTimeTokens.find(sha256(token), ['verify_email', 'change_email']),
 
     /** @throws {DomainError} `invalid_email`. */
     checkAddress: checkEmail,
@@ -106,13 +106,15 @@ export const createVerification = (
     /**
      * Spends the token: the address counts as proven, and where it is a new one, it is the account's from now on.
      *
+     * @param byHolder Whether who brings the token has shown that they can sign in to the account. The address is theirs either way;
+     *   the account, whose password or identities a stranger may have chosen, only then.
      * @throws {DomainError} `invalid_one_time_token`; `email_taken` when somebody else was faster.
      */
-    async redeem(token: string): Promise<User> {
+    async redeem(token: string, byHolder: boolean): Promise<User> {
       const tokenHash = sha256(token);
       const found = await oneTimeTokens.find(tokenHash, ['verify_email', 'change_email']);
       if (found?.purpose === 'change_email') {
-        const changed = await oneTimeTokens.redeemChange(tokenHash, keyOf(found.email));
+        const changed = await oneTimeTokens.redeemChange(tokenHash, keyOf(found.email), byHolder);
         if (changed === 'email_taken')
           throw new DomainError('email_taken', 'a user with this email address exists already');
         if (!changed) throw invalidOneTimeToken();
@@ -124,7 +126,7 @@ export const createVerification = (
         await audit.record({ type: 'email.changed', actor: user.id, target: user.id });
         return user;
       }
-      const user = found && (await oneTimeTokens.redeemVerification(tokenHash));
+      const user = found && (await oneTimeTokens.redeemVerification(tokenHash, byHolder));
       if (!user) throw invalidOneTimeToken();
       await audit.record({ type: 'email.verified', actor: user.id, target: user.id });
       return user;

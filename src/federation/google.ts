@@ -1,18 +1,24 @@
-import type { ClientSettings, IdentityProvider } from './identity.ts';
-import { createOpenIdProvider } from './openid.ts';
+import { kindOf } from './identity.ts';
+import { ANY_DOMAIN, createOpenIdProvider } from './openid.ts';
 
 /**
- * Google, which is OpenID Connect but for two things.
+ * Google, which is OpenID Connect but for what is said here.
  *
  * @see https://developers.google.com/identity/openid-connect/reference
  */
-export const createGoogle = (settings: ClientSettings & { issuer: string }): IdentityProvider =>
-  createOpenIdProvider({
-    ...settings,
-    id: 'google',
-    label: 'Google',
-    // Its older ID tokens name it without the scheme.
-    alsoIssuers: [settings.issuer.replace(/^https:\/\//, '')],
-    // It knows none, consent and select_account. Whether the person did sign in anew, auth_time tells, where Google gives it.
-    reauthenticationPrompt: 'select_account',
-  });
+export const google = kindOf({
+  id: 'google',
+  addresses: { issuer: 'https://accounts.google.com' },
+  create: (settings) =>
+    createOpenIdProvider({
+      ...settings,
+      id: 'google',
+      label: 'Google',
+      // Its older ID tokens name it without the scheme.
+      alsoIssuers: [settings.issuer.replace(/^https:\/\//, '')],
+      // It knows none, consent and select_account. Whether the person did sign in anew, auth_time tells, where Google gives it.
+      reauthenticationPrompt: 'select_account',
+      // It verifies every address that it calls verified, whoever runs the domain.
+      emailDomains: [ANY_DOMAIN],
+    }),
+});

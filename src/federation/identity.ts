@@ -4,11 +4,15 @@
 /** Who a provider says that somebody is. */
 export type ExternalIdentity = {
   provider: string;
+  /** Whom the provider's name stands for: a subject names somebody there, and nobody elsewhere. */
+  issuer: string;
   /** Names the person at the provider, for ever and nobody else. */
   subject: string;
   email?: string | undefined;
   /** Whether the provider says that the address is the person's. */
   emailVerified: boolean;
+  /** Whether it is to be believed for this address even about an account that is there already. */
+  authoritative: boolean;
   name?: string | undefined;
   picture?: string | undefined;
   username?: string | undefined;
@@ -34,8 +38,8 @@ export type IdentityProvider = {
   id: string;
   /** As people know it. */
   label: string;
-  /** Where its pages are, as a URL: what a form that leads there may lead to. */
-  at: string;
+  /** Who it is, as a URL, where its pages are: kept with each identity, so that another provider under this id inherits none. */
+  issuer: string;
   /** Whether it can be asked to have the person sign in anew, and says when they did. */
   reauthenticates: boolean;
   /** Where the browser goes. @throws {UpstreamError} */
@@ -64,6 +68,19 @@ export class UpstreamError extends Error {
 
 /** What every provider needs to know of us. */
 export type ClientSettings = { clientId: string; clientSecret: string; redirectUri: string };
+
+/** Addresses of a provider that may be others, by what they are, with their defaults. */
+export type Addresses = Record<string, string>;
+
+/** A kind of provider: its client and addresses come from variables that bear its id, such as GITHUB_CLIENT_ID and GITHUB_API_URL. */
+export type Kind<Id extends string = string, A extends Addresses = Addresses> = {
+  /** Lower-case letters. */
+  id: Id;
+  addresses: A;
+  create(settings: ClientSettings & Record<keyof A & string, string>): IdentityProvider;
+};
+
+export const kindOf = <const Id extends string, A extends Addresses>(kind: Kind<Id, A>): Kind<Id, A> => kind;
 
 const TEXT_LENGTH = 200;
 const ADDRESS_LENGTH = 320;

@@ -1,3 +1,4 @@
+import { domainToASCII } from 'node:url';
 import { CodeChallengeMethod, OAuth2Client } from 'arctic';
 import { createRemoteJWKSet, customFetch, type JWTPayload, jwtVerify } from 'jose';
 import { z } from 'zod';
@@ -20,7 +21,14 @@ export type OpenIdSettings = ClientSettings & {
   alsoIssuers?: string[];
   /** What asks the provider to have the person sign in anew. */
   reauthenticationPrompt?: string;
+  /**
+   * The domains whose addresses it is to be believed for, `*` for all: of any other it verifies none. Absent: it is believed when it
+   * says that it has verified an address, except about an account that is there already.
+   */
+  emailDomains?: string[] | undefined;
 };
+
+export const ANY_DOMAIN = '*';
 
 const Metadata = z.object({
   issuer: z.string(),
@@ -50,6 +58,9 @@ const ALGORITHMS = [
 ];
 const isEpochSeconds = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) > 0;
 
+/** What is told of a person, if the provider tells it. */
+const WANTED = ['email', 'email_verified', 'name', 'picture'] as const;
+
 const CLOCKS_DIFFER_SECONDS = 30;
 const DISCOVERED_MS = 3_600_000;
 const SUBJECT_LENGTH = 255;
@@ -60,7 +71,7 @@ const SUBJECT_LENGTH = 255;
  * @see [OIDC Core §3.1](https://openid.net/specs/openid-connect-core-1_0.html#CodeFlowAuth)
  */
 export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider => {
-  const { id, label, issuer, alsoIssuers = [], clientId, clientSecret, redirectUri } = settings;
+  const { id, label, issuer, alsoIssuers = [], emailDomains, clientId, clientSecret, redirectUri } = settings;
   const client = new OAuth2Client(clientId, clientSecret, redirectUri);
   const keysFetch = async (url: string): Promise<Response> => {
     const { status, text } = await ask(url);
@@ -105,6 +116,7 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
       });
       const several = Array.isArray(payload.aud) && payload.aud.length > 1;
       if ((several || payload.azp !== undefined) && payload.azp !== clientId) throw new Error('azp is not us');
+      if (Number(payload.iat) > Date.now() / 1000 + CLOCKS_DIFFER_SECONDS) throw new Error('iat is yet to come');
       if (payload.nonce !== nonce) throw new Error('the nonce is not ours');
       return payload;
     } catch (error) {
@@ -114,14 +126,35 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
     }
   };
 
-  /** The claims, those of the userinfo endpoint included where the ID token has no address. */
-  const claimsOf = async ({ userinfo_endpoint: endpoint }: Metadata, idToken: JWTPayload, accessToken: string) => {
-    if (idToken.email !== undefined || endpoint === undefined) return idToken;
+  const userinfoOf = async (endpoint: string, { sub }: JWTPayload, accessToken: string): Promise<JWTPayload> => {
     const claims = (await askJson(endpoint, { headers: { authorization: `Bearer ${accessToken}` } })) as JWTPayload;
     // OIDC Core §5.3.4: somebody else's claims must not be used.
-    if (claims.sub !== idToken.sub) throw new UpstreamError('unavailable', `the userinfo of ${id} is somebody else's`);
-    // The address and the word on it belong together: both from one place.
-    return { ...claims, ...idToken, email: claims.email, email_verified: claims.email_verified };
+    if (claims.sub !== sub) throw new UpstreamError('unavailable', `the userinfo of ${id} is somebody else's`);
+    return claims;
+  };
+
+  /** The claims, those of the userinfo endpoint included where the ID token leaves out something of what we are after. */
+  const claimsOf = async ({ userinfo_endpoint: endpoint }: Metadata, idToken: JWTPayload, accessToken: string) => {
+    if (endpoint === undefined || WANTED.every((name) => idToken[name] !== undefined)) return idToken;
+    const addressKnown = idToken.email !== undefined && idToken.email_verified !== undefined;
+    let claims: JWTPayload;
+    try {
+      claims = await userinfoOf(endpoint, idToken, accessToken);
+    } catch (error) {
+      // Who it is and which address is theirs is known: a name and a picture are not worth turning them away.
+      if (addressKnown && error instanceof UpstreamError) return idToken;
+      throw error;
+    }
+    // The address and the word on it belong together: both from one place, the signed one if it has them.
+    const from = addressKnown || claims.email === undefined ? idToken : claims;
+    return { ...claims, ...idToken, email: from.email, email_verified: from.email_verified };
+  };
+
+  /** Whether the address is at a domain that the provider is to be believed for. */
+  const isAtDomain = (email: string | undefined, domains: string[]): boolean => {
+    if (domains.includes(ANY_DOMAIN)) return true;
+    const domain = domainToASCII(email?.split('@').at(-1) ?? '');
+    return domain !== '' && domains.includes(domain);
   };
 
   const demands = ({ maxAgeSeconds, loginHint, uiLocales }: Wishes) => ({
@@ -137,7 +170,7 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
   return {
     id,
     label,
-    at: issuer,
+    issuer,
     reauthenticates: true,
 
     async authorizationUrl({ state, verifier, nonce }, wishes = {}) {
@@ -167,12 +200,16 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
       );
       const subject = textOf(claims.sub, SUBJECT_LENGTH);
       if (subject === undefined || subject !== claims.sub) throw new UpstreamError('unavailable', 'no usable subject');
+      const email = addressOf(claims.email);
+      // Some say it as a string. What is not said is not true.
+      const saidVerified = claims.email_verified === true || claims.email_verified === 'true';
       return {
         provider: id,
+        issuer,
         subject,
-        email: addressOf(claims.email),
-        // Some say it as a string. What is not said is not true.
-        emailVerified: claims.email_verified === true || claims.email_verified === 'true',
+        email,
+        emailVerified: saidVerified && (emailDomains === undefined || isAtDomain(email, emailDomains)),
+        authoritative: emailDomains !== undefined && isAtDomain(email, emailDomains),
         name: textOf(claims.name),
         picture: pictureOf(claims.picture),
         username: textOf(claims.preferred_username),

@@ -1,28 +1,63 @@
 import { generateCodeVerifier, generateState } from 'arctic';
-import { createGitHub } from './github.ts';
-import { createGoogle } from './google.ts';
-import type { ClientSettings, IdentityProvider, Trip } from './identity.ts';
+import {
+  type ClientSettings,
+  type ExternalIdentity,
+  type IdentityProvider,
+  type Kind,
+  type Trip,
+  UpstreamError,
+} from './identity.ts';
+import { KINDS } from './kinds.ts';
 import { createOpenIdProvider } from './openid.ts';
 
 type Client = Omit<ClientSettings, 'redirectUri'>;
+type SettingsOf<K extends Kind> = Client & Record<keyof K['addresses'] & string, string>;
 
 /** The providers that are set up; one without a client is not there. */
-export type FederationSettings = {
-  google?: (Client & { issuer: string }) | undefined;
-  github?: (Client & { url: string; apiUrl: string }) | undefined;
-  openid: (Client & { name: string; label: string; issuer: string })[];
+export type FederationSettings = { [K in (typeof KINDS)[number] as K['id']]?: SettingsOf<K> | undefined } & {
+  openid: (Client & { name: string; label: string; issuer: string; emailDomains?: string[] | undefined })[];
 };
+
+/** A person waits at most this long for everything that is asked of a provider on their way back: each request has its own time-out. */
+const TOTAL_MS = 10_000;
+
+const inTime = async (id: string, work: Promise<ExternalIdentity>): Promise<ExternalIdentity> => {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    const error = new UpstreamError('unavailable', `${id} did not answer all that was asked within ${TOTAL_MS} ms`);
+    timer = setTimeout(() => reject(error), TOTAL_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+};
+
+const bounded = (provider: IdentityProvider): IdentityProvider => ({
+  ...provider,
+  identify: (answer, trip) => inTime(provider.id, provider.identify(answer, trip)),
+});
 
 export type Providers = ReturnType<typeof createProviders>;
 
-/** A third kind of provider is a file beside github.ts, and a line here. */
-export const createProviders = ({ google, github, openid }: FederationSettings, ourIssuer: string) => {
+/** @param kinds Those that have settings of their own, by their ids. */
+export const createProviders = (
+  settings: FederationSettings,
+  ourIssuer: string,
+  kinds: readonly Kind[] = KINDS as unknown as Kind[],
+) => {
   const redirectUriOf = (id: string): string => `${ourIssuer}/oauth/${id}/callback`;
+  const given = new Map<string, unknown>(Object.entries(settings));
   const all: IdentityProvider[] = [
-    ...(google ? [createGoogle({ ...google, redirectUri: redirectUriOf('google') })] : []),
-    ...(github ? [createGitHub({ ...github, redirectUri: redirectUriOf('github') })] : []),
-    ...openid.map(({ name: id, ...rest }) => createOpenIdProvider({ ...rest, id, redirectUri: redirectUriOf(id) })),
-  ];
+    ...kinds.flatMap(({ id, create }) => {
+      const own = given.get(id) as SettingsOf<Kind> | undefined;
+      return own ? [create({ ...own, redirectUri: redirectUriOf(id) })] : [];
+    }),
+    ...settings.openid.map(({ name: id, ...rest }) =>
+      createOpenIdProvider({ ...rest, id, redirectUri: redirectUriOf(id) }),
+    ),
+  ].map(bounded);
   const byId = new Map(all.map((provider) => [provider.id, provider]));
   return {
     all,

@@ -99,6 +99,7 @@ export const appJson = ({ clientId, name, logoUri, scopes, createdAt, lastUsedAt
 export const identityJson = ({
   id,
   provider,
+  issuer,
   subject,
   email,
   emailVerified,
@@ -108,6 +109,7 @@ export const identityJson = ({
 }: Identity) => ({
   id,
   provider,
+  issuer,
   subject,
   email,
   email_verified: emailVerified,

@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Context, Middleware } from 'koa';
 import type { Logger } from 'pino';
 import { DomainError, type ErrorCode } from '../domain/errors.ts';
+import { FRESH_SECONDS } from '../domain/identities.ts';
 import { InteractionGone } from '../oidc/interactions.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
@@ -50,7 +51,10 @@ const STATUS = {
   too_busy: 503,
   unknown_provider: 404,
   invalid_return_to: 422,
+  invalid_code_challenge: 422,
   account_exists: 409,
+  wrong_account: 409,
+  stale_sign_in: 401,
   identity_without_email: 422,
   identity_taken: 409,
   email_not_verified: 409,
@@ -58,6 +62,12 @@ const STATUS = {
   last_way_in: 409,
   password_not_set: 409,
 } satisfies Record<ErrorCode, number>;
+
+/** What a 401 asks for beyond a token. */
+const CHALLENGES: Partial<Record<ErrorCode, string>> = {
+  // RFC 9470 §3
+  stale_sign_in: `Bearer error="insufficient_user_authentication", max_age="${FRESH_SECONDS}"`,
+};
 
 /** The field that a rule of the domain is about, where it is one and the same everywhere. */
 const FIELD: Partial<Record<ErrorCode, string>> = {
@@ -88,7 +98,7 @@ const told = (error: Error & { status?: unknown }): Told => {
       code: error.code,
       detail: error.message,
       ...(FIELD[error.code] && { errors: [{ path: FIELD[error.code] as string, message: error.message }] }),
-      ...(STATUS[error.code] === 401 && { challenge: 'Bearer' }),
+      ...(STATUS[error.code] === 401 && { challenge: CHALLENGES[error.code] ?? 'Bearer' }),
       retryAfterSeconds: error.retryAfterSeconds,
     };
   if (error instanceof ValidationError)

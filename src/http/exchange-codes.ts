@@ -1,3 +1,4 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { DomainError } from '../domain/errors.ts';
 import type { OneTimeValues } from '../domain/one-time-values.ts';
@@ -13,6 +14,8 @@ const Exchangeable = z.object({
   amr: z.array(z.string()),
   /** Epoch seconds. */
   authTime: z.number(),
+  /** Who comes for it must know what this is the SHA-256 of. */
+  codeChallenge: z.string().optional(),
 });
 type Exchangeable = z.infer<typeof Exchangeable>;
 
@@ -21,6 +24,16 @@ export const withParameter = (address: string, name: string, value: string): str
   const url = new URL(address);
   url.searchParams.set(name, value);
   return url.href;
+};
+
+type Query = { [name: string]: string | string[] | undefined };
+const CHALLENGE = /^[A-Za-z0-9_-]{43}$/;
+
+const isVerifiedBy = (challenge: string | undefined, verifier: string | undefined): boolean => {
+  // RFC 9700 §2.1.1: a verifier for a code that was asked for without a challenge is a downgrade.
+  if (challenge === undefined || verifier === undefined) return challenge === verifier;
+  const [a, b] = [challenge, createHash('sha256').update(verifier).digest('base64url')].map((one) => Buffer.from(one));
+  return a !== undefined && b !== undefined && a.length === b.length && timingSafeEqual(a, b);
 };
 
 export type ExchangeCodes = ReturnType<typeof createExchangeCodes>;
@@ -48,11 +61,31 @@ export const createExchangeCodes = (values: OneTimeValues, firstPartyOrigins: st
       return url.href;
     },
 
+    /**
+     * What the app asks its code to be bound to, if anything.
+     *
+     * @throws {DomainError} `invalid_code_challenge`
+     * @see [RFC 7636 §4.2](https://www.rfc-editor.org/rfc/rfc7636.html#section-4.2)
+     */
+    challengeOf({ code_challenge: challenge, code_challenge_method: method = 'S256' }: Query): string | undefined {
+      if (challenge === undefined && method === 'S256') return undefined;
+      if (typeof challenge === 'string' && CHALLENGE.test(challenge) && method === 'S256') return challenge;
+      throw new DomainError(
+        'invalid_code_challenge',
+        'code_challenge must be the SHA-256 of the verifier in base64url, 43 characters, and its method S256',
+      );
+    },
+
     /** A code that works once, for a minute, and ends with everything else of its user's. */
     issue: (what: Exchangeable): Promise<string> => values.put(MODEL, what, SECONDS, what.userId),
 
-    /** What this code stands for; undefined when it is not live, or was taken already. */
-    redeem: async (code: string): Promise<Exchangeable | undefined> =>
-      Exchangeable.safeParse(await values.take(MODEL, code)).data,
+    /**
+     * What this code stands for; undefined when it is not live, was taken already, or is bound to another verifier. A wrong verifier
+     * spends the code: it was stolen, or the app has lost its own.
+     */
+    async redeem(code: string, verifier: string | undefined): Promise<Exchangeable | undefined> {
+      const what = Exchangeable.safeParse(await values.take(MODEL, code)).data;
+      return what && isVerifiedBy(what.codeChallenge, verifier) ? what : undefined;
+    },
   };
 };

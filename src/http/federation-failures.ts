@@ -1,6 +1,9 @@
+import type { Context } from 'koa';
 import { DomainError, type ErrorCode } from '../domain/errors.ts';
 import { UpstreamError, type UpstreamFault } from '../federation/identity.ts';
-import type { LoginError } from './pages.ts';
+import { withParameter } from './exchange-codes.ts';
+import type { LoginError, Pages } from './pages.ts';
+import type { Errand } from './trips.ts';
 
 /** Why a provider did not sign somebody in, as it is said to them. */
 export const FAILURES = [
@@ -12,6 +15,8 @@ export const FAILURES = [
   'provider_no_email',
   'account_exists',
   'account_unavailable',
+  'wrong_account',
+  'too_many_attempts',
 ] as const satisfies readonly LoginError[];
 export type Failure = (typeof FAILURES)[number];
 
@@ -27,21 +32,41 @@ const BY_CODE: Partial<Record<ErrorCode, Failure>> = {
   account_exists: 'account_exists',
   user_banned: 'account_unavailable',
   unknown_user: 'account_unavailable',
+  wrong_account: 'wrong_account',
+  too_many_attempts: 'too_many_attempts',
 };
 
 /** What an app of the platform's is told, as OAuth would (RFC 6749 §4.1.2.1), or in our own words. */
 const OAUTH_ERRORS: Partial<Record<Failure, string>> = {
   provider_cancelled: 'access_denied',
   provider_unavailable: 'temporarily_unavailable',
+  too_many_attempts: 'temporarily_unavailable',
 };
 
-/** The failure that this error is; undefined for a bug of ours. */
-export const failureOf = (error: unknown): Failure | undefined => {
+/** The failure that this error is; undefined for a bug of ours. Where waiting helps, the answer says how long. */
+export const failureIn = (ctx: Context, error: unknown): Failure | undefined => {
+  if (error instanceof DomainError && error.retryAfterSeconds !== undefined)
+    ctx.set('Retry-After', String(error.retryAfterSeconds));
   if (error instanceof UpstreamError) return BY_FAULT[error.fault];
   return error instanceof DomainError ? BY_CODE[error.code] : undefined;
 };
 
 /** What a platform app is told in its address. */
-export const errorParameterOf = (failure: Failure): string => OAUTH_ERRORS[failure] ?? failure;
+const errorParameterOf = (failure: Failure): string => OAUTH_ERRORS[failure] ?? failure;
 
-export const statusOfFailure = (failure: LoginError): number => (failure === 'provider_unavailable' ? 503 : 400);
+const STATUS: Partial<Record<LoginError, number>> = { provider_unavailable: 503, too_many_attempts: 429 };
+export const statusOfFailure = (failure: LoginError): number => STATUS[failure] ?? 400;
+
+/** A page of its own, where there is no sign-in form to say it on. */
+export const failedPage = (
+  pages: Pages,
+  ctx: Context,
+  provider: string,
+  error: Failure,
+  errand: Errand | undefined,
+): void => {
+  ctx.status = statusOfFailure(error);
+  const toApp = errand && 'returnTo' in errand && withParameter(errand.returnTo, 'error', errorParameterOf(error));
+  const backHref = toApp || (errand && 'link' in errand ? '/account' : '/login');
+  pages.render(ctx, 'provider-failed', { provider, error, backHref });
+};

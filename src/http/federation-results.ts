@@ -10,9 +10,11 @@ const SECONDS = 120;
 /** Who came back from a provider. */
 export const Arrived = z.object({
   provider: z.string(),
+  issuer: z.string(),
   subject: z.string(),
   email: z.string().optional(),
   emailVerified: z.boolean(),
+  authoritative: z.boolean(),
   name: z.string().optional(),
   picture: z.string().optional(),
   username: z.string().optional(),

@@ -2,6 +2,7 @@ import type { Context } from 'koa';
 import type { Accounts } from '../domain/accounts.ts';
 import type { Providers } from '../federation/providers.ts';
 import type { Interactions, PendingInteraction } from '../oidc/interactions.ts';
+import { FIRST_PARTY_CLIENT_ID } from '../oidc/own-resource.ts';
 import type { Csrf } from './csrf.ts';
 import { clientCard } from './engine-pages.ts';
 import type { Pages, ViewData } from './pages.ts';
@@ -14,6 +15,13 @@ export const goOn = (ctx: Context, location: string): void => {
   ctx.status = 303;
   ctx.redirect(location);
 };
+
+/**
+ * Whether the app has to know when the person signed in. Our own pages ask for a new sign-in to see that it is still the same person:
+ * a provider that lets them through shows that.
+ */
+export const insistsOnWhen = ({ client, maxAgeSeconds }: PendingInteraction): boolean =>
+  maxAgeSeconds !== undefined && client.clientId !== FIRST_PARTY_CLIENT_ID;
 
 export type InteractionPages = ReturnType<typeof createInteractionPages>;
 
@@ -41,7 +49,7 @@ export const createInteractionPages = (
     const signedIn = pending.accountId === undefined ? undefined : await accounts.find(pending.accountId);
     const reauthenticate = signedIn !== undefined && pending.prompt === 'login';
     // The app insists on when the person signed in: who cannot tell is no way there.
-    const able = providers.all.filter((one) => one.reauthenticates || pending.maxAgeSeconds === undefined);
+    const able = providers.all.filter((one) => one.reauthenticates || !insistsOnWhen(pending));
     pages.render(ctx, 'login', {
       action: `/interaction/${pending.uid}/login`,
       cancelAction: `/interaction/${pending.uid}/cancel`,

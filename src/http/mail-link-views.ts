@@ -5,6 +5,9 @@ export type LinkKind = keyof Words['mailLink']['done'];
 
 export type NewPasswordError = keyof Words['newPassword']['errors'];
 
+export type ProveKind = 'verify' | 'change';
+export type ProveError = keyof Words['proveAddress']['errors'];
+
 /** The pages around links in mails: asking for one, using it, and what came of it. */
 export type MailLinkViews = {
   'ask-link': {
@@ -29,11 +32,14 @@ export type MailLinkViews = {
   };
   /** Following a link must change nothing: mail scanners do. The button does. */
   'prove-address': {
-    kind: 'verify' | 'change';
+    kind: ProveKind;
     action: string;
     csrf: string;
     token: string;
     account: { label: string };
+    /** Nobody is signed in to the account here: its password shows who it is. */
+    asksPassword: boolean;
+    error?: ProveError;
   };
   'link-done': { kind: LinkKind };
   'link-expired': { kind: LinkKind };

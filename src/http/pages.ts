@@ -21,7 +21,7 @@ export type ClientCard = {
   firstParty: boolean;
 };
 
-export type { LinkKind, NewPasswordError } from './mail-link-views.ts';
+export type { LinkKind, NewPasswordError, ProveError, ProveKind } from './mail-link-views.ts';
 export type LoginError = keyof Words['login']['errors'];
 export type AccountOutcome = keyof Words['account']['outcomes'];
 export type FieldError = keyof Words['login']['fieldErrors']['login'];

@@ -1,108 +1,125 @@
 import type { Context } from 'koa';
 import { z } from 'zod';
-import type { Secrets } from '../domain/secrets.ts';
+import type { OneTimeValues } from '../domain/one-time-values.ts';
+import { type Secrets, sha256 } from '../domain/secrets.ts';
 
 /** What a trip to a provider is for. */
-export type Errand =
+const Errand = z.union([
   /** Answers an app's authorization request. */
-  | { interaction: string }
-  /** Hands one of the platform's own apps a code. */
-  | { returnTo: string }
+  z.strictObject({ interaction: z.string() }),
+  /** Hands one of the platform's own apps a code, which whoever knows the challenge's verifier may exchange. */
+  z.strictObject({ returnTo: z.string(), codeChallenge: z.string().optional() }),
   /** Adds a way to sign in to the account of this user. */
-  | { link: string };
+  z.strictObject({ link: z.string() }),
+]);
+export type Errand = z.infer<typeof Errand>;
 
-/** A trip to a provider that this browser is on. */
-export type BrowserTrip = {
-  state: string;
-  verifier: string;
-  nonce: string;
+/** A trip to a provider that a browser is on. */
+const BrowserTrip = z.object({
+  provider: z.string(),
+  state: z.string(),
+  verifier: z.string(),
+  nonce: z.string(),
   /** Epoch seconds. */
-  startedAt: number;
+  startedAt: z.number(),
   /** The app wants the person to have signed in within so many seconds. */
-  maxAgeSeconds?: number | undefined;
-  errand: Errand;
-};
+  maxAgeSeconds: z.number().optional(),
+  errand: Errand,
+});
+export type BrowserTrip = z.infer<typeof BrowserTrip>;
 
-const StoredTrips = z.array(
-  z.object({
-    state: z.string(),
-    verifier: z.string(),
-    nonce: z.string(),
-    startedAt: z.number(),
-    maxAgeSeconds: z.number().optional(),
-    errand: z.union([
-      z.strictObject({ interaction: z.string() }),
-      z.strictObject({ returnTo: z.string() }),
-      z.strictObject({ link: z.string() }),
-    ]),
-  }),
-);
-
-export const TRIP_SECONDS = 600;
-/** Tabs that may be on their way to one provider at once: a browser keeps 4 KiB. */
-const MOST_TRIPS = 3;
-const MOST_BYTES = 2_800;
+const MODEL = 'FederationTrip';
+/** As long as the interaction that it may be for (see `oidc/configuration.ts`): people look for their second factor, or have lunch. */
+export const TRIP_SECONDS = 3_600;
+/** Trips of one browser that are looked through for where to say that something went wrong. */
+const MOST_LOOKED_AT = 10;
+/** Cookies of trips that a browser may have: what it sends must not outgrow what is read. */
+const MOST_TRIPS = 40;
 
 export type Trips = ReturnType<typeof createTrips>;
 
 /**
- * What a browser takes along to a provider, so that it alone can come back from there: a cookie that is sealed, which nobody else can
- * read, make or alter, for the paths of that provider.
+ * A browser on its way to a provider. Each trip has a cookie of its own, under that provider's paths, sealed, so that nobody else can
+ * make or alter it: it says that this browser set out. What the trip is for stays here, and is given out once.
  */
-export const createTrips = (secrets: Secrets, issuer: string) => {
+export const createTrips = (secrets: Secrets, values: OneTimeValues, issuer: string) => {
+  const secure = issuer.startsWith('https:');
   // RFC 6265bis prefix: only https sets such a cookie.
-  const cookie = issuer.startsWith('https:') ? '__Secure-federation' : 'federation';
+  const prefix = secure ? '__Secure-federation-' : 'federation-';
+  const cookieOf = (state: string): string => `${prefix}${sha256(state).slice(0, 12)}`;
   const contextOf = (provider: string) => `federation-cookie:${provider}`;
 
-  const read = (ctx: Context, provider: string): BrowserTrip[] => {
+  const options = (provider: string) => ({
+    // Sealed with authentication: a signature beside it would say the same again.
+    signed: false,
+    httpOnly: true,
+    sameSite: 'lax' as const,
+    secure,
+    path: `/oauth/${provider}`,
+  });
+
+  /** The names of this browser's cookies of trips to one provider, the newest last. */
+  const cookiesIn = (ctx: Context): string[] =>
+    ctx
+      .get('cookie')
+      .split(';')
+      .map((pair) => pair.split('=')[0]?.trim() ?? '')
+      .filter((name) => name.startsWith(prefix));
+
+  const forget = (ctx: Context, provider: string, cookie: string): void => {
+    ctx.cookies.set(cookie, null, options(provider));
+  };
+
+  /** The name under which a trip is kept, that this cookie stands for. */
+  const nameIn = (ctx: Context, provider: string, cookie: string): string | undefined => {
     try {
-      const sealed = ctx.cookies.get(cookie, { signed: false }) ?? '';
-      const trips = StoredTrips.parse(JSON.parse(secrets.open(sealed, contextOf(provider))));
-      return trips.filter(({ startedAt }) => startedAt + TRIP_SECONDS > Date.now() / 1000);
+      return secrets.open(ctx.cookies.get(cookie, { signed: false }) ?? '', contextOf(provider));
     } catch {
       // None, or one that is not ours.
-      return [];
+      return undefined;
     }
   };
 
-  const write = (ctx: Context, provider: string, trips: BrowserTrip[]): void => {
-    const value = trips.length === 0 ? null : secrets.seal(JSON.stringify(trips), contextOf(provider));
-    ctx.cookies.set(cookie, value, {
-      // Sealed with authentication: a signature beside it would say the same again.
-      signed: false,
-      httpOnly: true,
-      sameSite: 'lax',
-      secure: issuer.startsWith('https:'),
-      path: `/oauth/${provider}`,
-      maxAge: TRIP_SECONDS * 1000,
-    });
-  };
+  const tripNamed = (stored: unknown): BrowserTrip | undefined => BrowserTrip.safeParse(stored).data;
 
   return {
     /** The browser sets out. */
-    start(ctx: Context, provider: string, trip: BrowserTrip): void {
-      const trips = [...read(ctx, provider), trip].slice(-MOST_TRIPS);
-      while (trips.length > 1 && JSON.stringify(trips).length > MOST_BYTES) trips.shift();
-      write(ctx, provider, trips);
+    async start(ctx: Context, trip: BrowserTrip): Promise<void> {
+      const { provider, state } = trip;
+      const earlier = cookiesIn(ctx);
+      if (earlier.length >= MOST_TRIPS) for (const cookie of earlier) forget(ctx, provider, cookie);
+      const name = await values.put(MODEL, trip, TRIP_SECONDS);
+      ctx.cookies.set(cookieOf(state), secrets.seal(name, contextOf(provider)), {
+        ...options(provider),
+        maxAge: TRIP_SECONDS * 1000,
+      });
     },
 
     /**
-     * The browser is back: the trip that has this state, which it forgets; and whether or not there is one, what it set out for last.
+     * The browser is back: the trip that has this state, once; and whether or not there is one, what it set out for with this state, or
+     * else last.
      */
-    end(
+    async end(
       ctx: Context,
       provider: string,
       state: string | null,
-    ): { trip?: BrowserTrip | undefined; last?: Errand | undefined } {
-      const trips = read(ctx, provider);
-      const trip = trips.find((one) => one.state === state);
-      if (trip)
-        write(
-          ctx,
-          provider,
-          trips.filter((one) => one !== trip),
-        );
-      return { trip, last: trip?.errand ?? trips.at(-1)?.errand };
+    ): Promise<{ trip?: BrowserTrip | undefined; last?: Errand | undefined }> {
+      const all = cookiesIn(ctx);
+      const own = state === null ? undefined : all.find((cookie) => cookie === cookieOf(state));
+      if (own !== undefined || all.length > MOST_TRIPS)
+        for (const cookie of all.length > MOST_TRIPS ? all : [own ?? '']) forget(ctx, provider, cookie);
+      const name = own && nameIn(ctx, provider, own);
+      if (name !== undefined) {
+        const known = tripNamed(await values.look(MODEL, name));
+        // The cookie says that it is this browser's, the store that it is the first time.
+        if (known?.state !== state || known.provider !== provider) return {};
+        const trip = tripNamed(await values.take(MODEL, name));
+        return { trip, last: known.errand };
+      }
+      const others = all.slice(-MOST_LOOKED_AT).flatMap((cookie) => nameIn(ctx, provider, cookie) ?? []);
+      const trips = await Promise.all(others.map(async (one) => tripNamed(await values.look(MODEL, one))));
+      const latest = trips.filter((one) => one !== undefined).sort((a, b) => b.startedAt - a.startedAt)[0];
+      return { last: latest?.errand };
     },
   };
 };

@@ -5,17 +5,29 @@ import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 export type BrowserSession = ReturnType<typeof createBrowserSession>;
 
 /** The login session of a browser, for pages outside an authorization request. */
-export const createBrowserSession = (provider: Provider) => ({
-  /** Who is signed in here, if anybody. */
-  async accountId(req: IncomingMessage, res: ServerResponse): Promise<string | undefined> {
-    return (await provider.Session.get(provider.createContext(req, res))).accountId;
-  },
-
-  /** Where a browser signs in without an app that sent it: an authorization request of our own that yields nothing. */
-  signInUrl: `/oauth/authorize?${new URLSearchParams({
+export const createBrowserSession = (provider: Provider) => {
+  const signInUrl = `/oauth/authorize?${new URLSearchParams({
     client_id: FIRST_PARTY_CLIENT_ID,
     response_type: 'none',
     scope: 'openid',
     redirect_uri: `${provider.issuer}/account`,
-  })}`,
-});
+  })}`;
+  return {
+    /** Who is signed in here, if anybody. */
+    async accountId(req: IncomingMessage, res: ServerResponse): Promise<string | undefined> {
+      return (await provider.Session.get(provider.createContext(req, res))).accountId;
+    },
+
+    /** As `accountId`, and when they signed in, in epoch seconds. */
+    async signedIn(req: IncomingMessage, res: ServerResponse): Promise<{ accountId: string; at: number } | undefined> {
+      const { accountId, loginTs } = await provider.Session.get(provider.createContext(req, res));
+      return accountId === undefined ? undefined : { accountId, at: loginTs ?? 0 };
+    },
+
+    /** Where a browser signs in without an app that sent it: an authorization request of our own that yields nothing. */
+    signInUrl,
+
+    /** The same for somebody who is signed in, and has to show once more that it is them. */
+    signInAgainUrl: `${signInUrl}&prompt=login`,
+  };
+};

@@ -219,6 +219,9 @@ export const createFirstPartyTokens = (
     /** Ends a grant with all its tokens. */
     end,
 
+    /** When the sign-in was that this grant came of, in epoch seconds; long ago where there is none. */
+    signedInAt: async (grantId: string): Promise<number> => (await provider.Grant.find(grantId))?.iat ?? 0,
+
     /**
      * Who an access token stands for: a first-party JWT, or an opaque token of the engine's.
      *

@@ -9,7 +9,7 @@ type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
 /** Everything about a user that an administrator may set. */
 export type AdministeredColumns = UserChanges &
-  Optional<Pick<User, 'email' | 'emailKey' | 'emailVerified' | 'role' | 'bannedAt'>>;
+  Optional<Pick<User, 'email' | 'emailKey' | 'emailVerified' | 'holderProven' | 'role' | 'bannedAt'>>;
 
 /** What belongs to a user and ends with a change, in the same transaction. */
 export type Ended = 'artifacts' | 'apiKeys' | 'oneTimeTokens';

@@ -5,22 +5,48 @@ import type { NewUser, User } from './users.ts';
 
 export type { Identity };
 
-/** What a provider says of somebody; the first two name them. */
-export type IdentityColumns = Pick<Identity, 'provider' | 'subject' | 'email' | 'emailVerified'> & {
+/** What a provider says of somebody; the first three name them. */
+export type IdentityColumns = Pick<Identity, 'provider' | 'issuer' | 'subject' | 'email' | 'emailVerified'> & {
   profile: { name?: string | undefined; picture?: string | undefined; username?: string | undefined };
 };
 
 export type Identities = ReturnType<typeof createIdentities>;
 
+/** A provider that is set up: its name here, and whom that stands for. */
+export type IssuerOfProvider = { id: string; issuer: string };
+
+const isUsable = ({ provider, issuer }: Identity, usable: IssuerOfProvider[]): boolean =>
+  usable.some((one) => one.id === provider && (issuer === '' || issuer === one.issuer));
+
 export const createIdentities = (prisma: PrismaClient) => {
-  const find = async (provider: string, subject: string): Promise<(Identity & { user: User }) | undefined> => {
+  const find = async ({
+    provider,
+    issuer,
+    subject,
+  }: Pick<Identity, 'provider' | 'issuer' | 'subject'>): Promise<(Identity & { user: User }) | undefined> => {
     if (!isStorable(subject)) return undefined;
-    const where = { provider_subject: { provider, subject } };
-    return (await prisma.identity.findUnique({ where, include: { user: true } })) ?? undefined;
+    const of = (by: string) => ({ provider_issuer_subject: { provider, issuer: by, subject } });
+    const include = { user: true };
+    const found = await prisma.identity.findUnique({ where: of(issuer), include });
+    if (found) return found;
+    // Linked by a process that knew of no issuers yet.
+    const unnamed = await prisma.identity.findUnique({ where: of(''), include });
+    if (!unnamed) return undefined;
+    await prisma.identity.updateMany({ where: { id: unnamed.id, issuer: '' }, data: { issuer } });
+    return { ...unnamed, issuer };
   };
 
   return {
     find,
+
+    /** Identities from before issuers were kept: their providers' names stand for whom they stand for now, from now on. */
+    async nameIssuers(providers: IssuerOfProvider[]): Promise<void> {
+      for (const { id: provider, issuer } of providers)
+        await prisma.$executeRaw`
+          UPDATE identities i SET issuer = ${issuer} WHERE i.provider = ${provider} AND i.issuer = ''
+             AND NOT EXISTS (SELECT 1 FROM identities o
+                              WHERE o.provider = i.provider AND o.issuer = ${issuer} AND o.subject = i.subject)`;
+    },
 
     /** First linked first. */
     list: (userId: string): Promise<Identity[]> =>
@@ -48,22 +74,27 @@ export const createIdentities = (prisma: PrismaClient) => {
     /**
      * Links an identity to a user whose address is proven, or does nothing.
      *
-     * @param emailKey The address that must be the user's; any when absent.
+     * @param emailKey The address that must be the user's, and proven by who signs in to the account; any proven one when absent.
      */
     async link(
       userId: string,
-      { provider, subject, email, emailVerified, profile }: IdentityColumns,
+      identity: IdentityColumns,
       emailKey?: string,
     ): Promise<'linked' | 'linked_before' | 'identity_taken' | 'unproven'> {
+      const { provider, issuer, subject, email, emailVerified, profile } = identity;
+      const before = await find(identity);
+      if (before) return before.userId === userId ? 'linked_before' : 'identity_taken';
       // One statement: the address may change, or somebody else link it, at any time.
       const count = await prisma.$executeRaw`
-        INSERT INTO identities (id, user_id, provider, subject, email, email_verified, profile)
-        SELECT ${randomUUID()}::uuid, u.id, ${provider}, ${subject}, ${email}, ${emailVerified}, ${JSON.stringify(profile)}::jsonb
+        INSERT INTO identities (id, user_id, provider, issuer, subject, email, email_verified, profile)
+        SELECT ${randomUUID()}::uuid, u.id, ${provider}, ${issuer}, ${subject}, ${email}, ${emailVerified},
+               ${JSON.stringify(profile)}::jsonb
           FROM users u
-         WHERE u.id = ${userId}::uuid AND u.email_verified AND u.email_key = COALESCE(${emailKey ?? null}, u.email_key)
-        ON CONFLICT (provider, subject) DO NOTHING`;
+         WHERE u.id = ${userId}::uuid AND u.email_verified
+           AND (${emailKey ?? null}::text IS NULL OR (u.email_key = ${emailKey ?? null} AND u.holder_proven))
+        ON CONFLICT (provider, issuer, subject) DO NOTHING`;
       if (count > 0) return 'linked';
-      const found = await find(provider, subject);
+      const found = await find(identity);
       if (!found) return 'unproven';
       return found.userId === userId ? 'linked_before' : 'identity_taken';
     },
@@ -80,14 +111,14 @@ export const createIdentities = (prisma: PrismaClient) => {
      * Takes an identity off its user, unless nothing would be left to sign in with: no password, and no other identity of one of
      * the `usable` providers.
      */
-    unlink: (userId: string, id: string, usable: string[]): Promise<Identity | 'last_way_in' | undefined> =>
+    unlink: (userId: string, id: string, usable: IssuerOfProvider[]): Promise<Identity | 'last_way_in' | undefined> =>
       prisma.$transaction(async (tx) => {
         // One after the other, so that of the last two each sees whether the other is still there.
         await tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
         const user = await tx.user.findUnique({ where: { id: userId }, include: { identities: true } });
         const identity = user?.identities.find((one) => one.id === id);
         if (!user || !identity) return undefined;
-        const others = user.identities.filter((one) => one !== identity && usable.includes(one.provider));
+        const others = user.identities.filter((one) => one !== identity && isUsable(one, usable));
         if (user.passwordHash === null && others.length === 0) return 'last_way_in';
         return tx.identity.delete({ where: { id } });
       }),

@@ -7,6 +7,9 @@ export type Purpose = 'verify_email' | 'change_email' | 'reset_password';
 
 export type NewOneTimeToken = Pick<OneTimeToken, 'tokenHash' | 'userId' | 'email' | 'expiresAt'> & { purpose: Purpose };
 
+/** Whose password was reset, and what was taken out of the account: names of providers, and ids of API keys. */
+export type Redeemed = { user: User; providers: string[]; keys: string[] };
+
 export type OneTimeTokens = ReturnType<typeof createOneTimeTokens>;
 
 export const createOneTimeTokens = (prisma: PrismaClient) => {
@@ -61,39 +64,47 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
      * Spends a reset token for a new password; the address that it was sent to counts as proven. Undefined when the token is
      * not live, or was sent to an address that is no longer the user's. Of any number of redemptions at once, one is done.
      *
-     * Whatever else was mailed ends, a change of address included. Where the address is proven for the first time, what others may
-     * have left in the account before its owner came goes too: identities of other providers, and API keys.
+     * Whatever else was mailed ends, a change of address included. Where who signs in had not proven the address before, what others
+     * may have left in the account goes too: identities of other providers, and API keys.
+     *
+     * @returns the user, and what has gone.
      */
-    async redeemReset(tokenHash: string, passwordHash: string): Promise<User | undefined> {
-      const [changed] = await prisma.$queryRaw<{ id: string }[]>`
+    async redeemReset(tokenHash: string, passwordHash: string): Promise<Redeemed | undefined> {
+      const [changed] = await prisma.$queryRaw<{ id: string; providers: string[]; keys: string[] }[]>`
         WITH spent AS (
           DELETE FROM one_time_tokens
            WHERE token_hash = ${tokenHash} AND purpose = 'reset_password' AND expires_at > now() RETURNING user_id, email
         ), holder AS (
-          SELECT u.id, u.email_verified FROM users u JOIN spent ON u.id = spent.user_id AND u.email = spent.email
+          SELECT u.id, u.holder_proven FROM users u JOIN spent ON u.id = spent.user_id AND u.email = spent.email
            WHERE u.banned_at IS NULL OR u.banned_until <= now()
         ), others AS (
           DELETE FROM one_time_tokens o USING holder h WHERE o.user_id = h.id AND o.token_hash <> ${tokenHash}
         ), strangers AS (
-          DELETE FROM identities i USING holder h WHERE i.user_id = h.id AND NOT h.email_verified
+          DELETE FROM identities i USING holder h WHERE i.user_id = h.id AND NOT h.holder_proven RETURNING i.provider
         ), strange_keys AS (
-          DELETE FROM api_keys k USING holder h WHERE k.user_id = h.id AND NOT h.email_verified
+          DELETE FROM api_keys k USING holder h WHERE k.user_id = h.id AND NOT h.holder_proven RETURNING k.id::text
         )
-        UPDATE users u SET password_hash = ${passwordHash}, email_verified = true,
+        UPDATE users u SET password_hash = ${passwordHash}, email_verified = true, holder_proven = true,
                            pending_email = NULL, pending_email_until = NULL, updated_at = now()
           FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND (u.banned_at IS NULL OR u.banned_until <= now())
-        RETURNING u.id::text`;
-      return changed && userOf(changed.id);
+        RETURNING u.id::text,
+                  ARRAY(SELECT provider FROM strangers) AS providers, ARRAY(SELECT id FROM strange_keys) AS keys`;
+      const user = changed && (await userOf(changed.id));
+      return user && { user, providers: changed.providers, keys: changed.keys };
     },
 
-    /** Spends a token that proves the address of its user. Undefined as for `redeemReset`. */
-    async redeemVerification(tokenHash: string): Promise<User | undefined> {
+    /**
+     * Spends a token that proves the address of its user. Undefined as for `redeemReset`.
+     *
+     * @param byHolder Whether who brings it is who signs in to the account.
+     */
+    async redeemVerification(tokenHash: string, byHolder: boolean): Promise<User | undefined> {
       const [changed] = await prisma.$queryRaw<{ id: string }[]>`
         WITH spent AS (
           DELETE FROM one_time_tokens
            WHERE token_hash = ${tokenHash} AND purpose = 'verify_email' AND expires_at > now() RETURNING user_id, email
         )
-        UPDATE users u SET email_verified = true, updated_at = now()
+        UPDATE users u SET email_verified = true, holder_proven = u.holder_proven OR ${byHolder}, updated_at = now()
           FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND (u.banned_at IS NULL OR u.banned_until <= now())
         RETURNING u.id::text`;
       return changed && userOf(changed.id);
@@ -104,10 +115,12 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
      * 'email_taken', and nothing spent, when somebody else has the address by now.
      *
      * @param emailKey The form uniqueness goes by, of the token's address.
+     * @param byHolder As for `redeemVerification`.
      */
     async redeemChange(
       tokenHash: string,
       emailKey: string,
+      byHolder: boolean,
     ): Promise<{ user: User; formerEmail: string } | 'email_taken' | undefined> {
       try {
         // Every part sees the rows as they were before the statement: so `former` has the former address.
@@ -118,7 +131,7 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
           ), others AS (
             DELETE FROM one_time_tokens o USING spent WHERE o.user_id = spent.user_id AND o.token_hash <> ${tokenHash}
           )
-          UPDATE users u SET email = spent.email, email_key = ${emailKey}, email_verified = true,
+          UPDATE users u SET email = spent.email, email_key = ${emailKey}, email_verified = true, holder_proven = ${byHolder},
                              pending_email = NULL, pending_email_until = NULL, updated_at = now()
             FROM spent JOIN users former ON former.id = spent.user_id
            WHERE u.id = spent.user_id AND (u.banned_at IS NULL OR u.banned_until <= now())

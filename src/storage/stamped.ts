@@ -32,17 +32,17 @@ export const stampedOneTimeTokens = (tokens: OneTimeTokens, { changing }: Stamps
     replacePending: (token) => changing(token.userId, () => tokens.replacePending(token)),
     clearPending: (userId) => changing(userId, () => tokens.clearPending(userId)),
     async redeemReset(tokenHash, passwordHash) {
-      const user = await tokens.redeemReset(tokenHash, passwordHash);
+      const redeemed = await tokens.redeemReset(tokenHash, passwordHash);
+      if (redeemed) await changed(redeemed.user.id);
+      return redeemed;
+    },
+    async redeemVerification(tokenHash, byHolder) {
+      const user = await tokens.redeemVerification(tokenHash, byHolder);
       if (user) await changed(user.id);
       return user;
     },
-    async redeemVerification(tokenHash) {
-      const user = await tokens.redeemVerification(tokenHash);
-      if (user) await changed(user.id);
-      return user;
-    },
-    async redeemChange(tokenHash, emailKey) {
-      const done = await tokens.redeemChange(tokenHash, emailKey);
+    async redeemChange(tokenHash, emailKey, byHolder) {
+      const done = await tokens.redeemChange(tokenHash, emailKey, byHolder);
       if (typeof done === 'object') await changed(done.user.id);
       return done;
     },

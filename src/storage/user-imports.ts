@@ -56,8 +56,8 @@ const COLUMNS = {
 const names = Object.keys(COLUMNS).join(', ');
 const typed = Object.entries(COLUMNS).map(([name, type]) => `${name} ${type}`);
 const INSERT = `
-  INSERT INTO users (${names}, created_at)
-  SELECT ${names}, coalesce(created_at, now())
+  INSERT INTO users (${names}, holder_proven, created_at)
+  SELECT ${names}, email_verified, coalesce(created_at, now())
   FROM jsonb_to_recordset($1::jsonb) AS new (${typed.join(', ')}, created_at timestamptz)
   ON CONFLICT DO NOTHING RETURNING email_key`;
 

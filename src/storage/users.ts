@@ -6,7 +6,18 @@ export type { User };
 
 /** The columns a new user starts with; everything else has a default. */
 export type NewUser = Omit<UserChanges, 'username' | 'usernameKey'> &
-  Pick<User, 'id' | 'email' | 'emailKey' | 'emailVerified' | 'username' | 'usernameKey' | 'passwordHash' | 'role'>;
+  Pick<
+    User,
+    | 'id'
+    | 'email'
+    | 'emailKey'
+    | 'emailVerified'
+    | 'holderProven'
+    | 'username'
+    | 'usernameKey'
+    | 'passwordHash'
+    | 'role'
+  >;
 
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
@@ -17,6 +28,7 @@ export type UserChanges = Optional<
     | 'email'
     | 'emailKey'
     | 'emailVerified'
+    | 'holderProven'
     | 'passwordHash'
     | 'role'
     | 'bannedAt'

@@ -78,6 +78,7 @@ withRedis(
         audit,
         async () => true,
         'http://localhost',
+        (id) => id,
       ),
       mail,
       audit,

@@ -1,16 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import test from 'ava';
-import { derivedUsername, type Vouched } from '../../src/domain/identities.ts';
+import { derivedUsername } from '../../src/domain/derived-username.ts';
+import type { Vouched } from '../../src/domain/identities.ts';
 import { mailsTo } from '../helpers/mailbox.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
+const GOOGLE = 'https://accounts.google.com';
 let server: TestServer;
 
 test.before(async () => {
   server = await startServer({
     federation: {
       openid: [],
-      google: { clientId: 'id', clientSecret: 'secret', issuer: 'https://accounts.google.com' },
+      google: { clientId: 'id', clientSecret: 'secret', issuer: GOOGLE },
     },
   });
 });
@@ -23,9 +25,11 @@ const vouched = (more: Partial<Vouched> = {}): Vouched => {
   serial += 1;
   return {
     provider: 'google',
+    issuer: GOOGLE,
     subject: `subject-${serial}`,
     email: `vouched-${serial}@example.com`,
     emailVerified: true,
+    authoritative: true,
     ...more,
   };
 };
@@ -96,7 +100,8 @@ test('an address that stops being proven while somebody is on their way is not l
   const person = vouched();
   const { id } = await account(String(person.email), true);
   const store = server.stores.identities;
-  const columns = { provider: 'google', subject: person.subject, email: null, emailVerified: false, profile: {} };
+  const { subject } = person;
+  const columns = { provider: 'google', issuer: GOOGLE, subject, email: null, emailVerified: false, profile: {} };
   t.is(await store.link(id, columns, 'another@example.com'), 'unproven');
   await sql('UPDATE users SET email_verified = false WHERE id = $1', id);
   t.is(await store.link(id, columns), 'unproven');

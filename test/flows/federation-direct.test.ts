@@ -1,4 +1,5 @@
 // The direct way: a platform app sends the browser to a provider, gets a one-time code back, and exchanges it for tokens.
+import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { createBrowser } from '../helpers/browser.ts';
@@ -64,6 +65,77 @@ for (const name of ['google', 'github', 'acme'] as const)
     t.is(again.body.code, 'invalid_one_time_token');
   });
 
+const challenged = async (verifier: string, name: ProviderName = 'google') => {
+  const browser = createBrowser(all.server.issuer);
+  all.upstream[name].switches.person = somebody();
+  const code_challenge = createHash('sha256').update(verifier).digest('base64url');
+  const query = new URLSearchParams({ return_to: `${APP}/in`, code_challenge, code_challenge_method: 'S256' });
+  const door = await browser.go(`/oauth/${name}/login?${query}`);
+  return (await browser.go(await all.through(name, door))).url.searchParams.get('code') ?? '';
+};
+const VERIFIER = 'the-verifier-of-a-careful-app_0123456789.~abc';
+
+test.serial(
+  'a code that was asked for with a challenge is exchanged by who has its verifier, and nobody else',
+  async (t) => {
+    const code = await challenged(VERIFIER);
+    t.is((await rest.post('/auth/exchange', { code, code_verifier: VERIFIER })).status, 200);
+    for (const [given, status] of [
+      [{}, 422],
+      [{ code_verifier: VERIFIER.replace('a', 'b') }, 422],
+      [{ code_verifier: 'too short' }, 422],
+    ] as const) {
+      const stolen = await challenged(VERIFIER);
+      t.is((await rest.post('/auth/exchange', { code: stolen, ...given })).status, status);
+      // What does not fit is refused unread; a wrong verifier, or none, has spent the code.
+      const then = (await rest.post('/auth/exchange', { code: stolen, code_verifier: VERIFIER })).status;
+      t.is(then, 'code_verifier' in given && given.code_verifier === 'too short' ? 200 : 422);
+    }
+  },
+);
+
+test.serial('a verifier for a code without a challenge is refused: somebody has left the challenge out', async (t) => {
+  const { code } = await direct('github');
+  t.is((await rest.post('/auth/exchange', { code, code_verifier: VERIFIER })).status, 422);
+});
+
+for (const query of [
+  'code_challenge=short',
+  `code_challenge=${'x'.repeat(44)}`,
+  `code_challenge=${'x'.repeat(43)}&code_challenge=${'x'.repeat(43)}`,
+  `code_challenge=${'x'.repeat(43)}&code_challenge_method=plain`,
+  'code_challenge_method=plain',
+  `code_challenge=${'x'.repeat(42)}%2B`,
+])
+  test.serial(
+    `a challenge that is none is refused before anybody goes anywhere: ${query.replace(/x+/, 'x…')}`,
+    async (t) => {
+      const path = `/oauth/google/login?return_to=${APP}/&${query}`;
+      const answer = await fetch(new URL(path, all.server.origin), {
+        redirect: 'manual',
+        headers: { accept: 'application/json' },
+      });
+      t.is(answer.status, 422);
+      t.is(((await answer.json()) as Record<string, unknown>).code, 'invalid_code_challenge');
+      t.deepEqual(answer.headers.getSetCookie(), []);
+    },
+  );
+
+test.serial('somebody who is banned gets no code, and the attempt is on record', async (t) => {
+  const { person } = await direct('google');
+  await query('UPDATE users SET banned_at = now() WHERE email = $1', person.email);
+  const { arrived } = await direct('google', person);
+  t.is(arrived.url.origin, all.server.issuer, 'the browser stays here');
+  t.is(arrived.status, 400);
+  t.regex(arrived.html, /This account can’t be signed in to/);
+  t.regex(arrived.html, /\?error=account_unavailable"/);
+  const { rows } = await query(
+    "SELECT a.event FROM audit_events a JOIN users u ON a.target = u.id::text WHERE a.type = 'login.failed' AND u.email = $1",
+    person.email,
+  );
+  t.like(JSON.parse(rows[0].event), { client: 'user-auth', details: { method: 'google', reason: 'banned' } });
+});
+
 test.serial('of 50 exchanges of one code at once, one gets tokens', async (t) => {
   const { code } = await direct('github');
   const answers = await Promise.all(Array.from({ length: 50 }, () => exchange(code)));
@@ -86,7 +158,6 @@ test.serial('a code is of no use when it is made up, or its holder was banned me
 test.serial('a code lives for a minute and is stored sealed under its hash', async (t) => {
   const { code } = await direct('google');
   const { artifacts } = all.server.stores;
-  const { createHash } = await import('node:crypto');
   const idHash = createHash('sha256').update(code).digest('base64url');
   const found = await artifacts.find('FederationCode', idHash);
   t.regex(String(found?.payload), /^v1\./);
@@ -173,22 +244,22 @@ test.serial(
     t.deepEqual(more, []);
     t.regex(
       cookie,
-      /^__Secure-federation=v1\.[\w-]+; path=\/oauth\/github; expires=[^;]+; samesite=lax; secure; httponly$/i,
+      /^__Secure-federation-[\w-]{12}=v1\.[\w-]+; path=\/oauth\/github; expires=[^;]+; samesite=lax; secure; httponly$/i,
     );
     const expires = Date.parse(/expires=([^;]+)/i.exec(cookie)?.[1] ?? '') - Date.now();
-    t.true(expires > 590_000 && expires <= 600_000);
+    t.true(expires > 3_590_000 && expires <= 3_600_000);
   },
 );
 
-test.serial('each of three tabs comes to its own end', async (t) => {
+test.serial('each of twelve tabs comes to its own end, whatever the order', async (t) => {
   const browser = createBrowser(all.server.issuer);
   const backs: URL[] = [];
-  for (const tab of ['one', 'two', 'three']) backs.push(await all.direct(browser, 'google', `${APP}/${tab}`));
-  t.is(browser.cookies().filter(({ name }) => name === 'federation').length, 1);
-  for (const [i, tab] of [
-    [1, 'two'],
-    [2, 'three'],
-    [0, 'one'],
-  ] as const)
-    t.is((await browser.go(String(backs[i]))).url.pathname, `/${tab}`);
+  for (let i = 0; i < 12; i++) backs.push(await all.direct(browser, 'google', `${APP}/tab-${i}`));
+  t.is(browser.cookies().filter(({ name }) => name.startsWith('federation-')).length, 12);
+  for (const i of [5, 0, 11, 3, 4, 1, 10, 2, 9, 6, 8, 7]) {
+    const at = await browser.go(String(backs[i]));
+    t.is(at.url.pathname, `/tab-${i}`);
+    t.truthy(at.url.searchParams.get('code'));
+  }
+  t.is(browser.cookies().filter(({ name }) => name.startsWith('federation-')).length, 0);
 });

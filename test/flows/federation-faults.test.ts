@@ -53,6 +53,14 @@ for (const name of ['google', 'acme'] as const)
     },
     'a wrong issuer': { idToken: (claims) => ({ ...claims, iss: 'https://evil.example' }) },
     'an expired ID token': { idToken: (claims) => ({ ...claims, iat: now() - 7200, exp: now() - 3600 }) },
+    'an ID token from the future': { idToken: (claims) => ({ ...claims, iat: now() + 3600, exp: now() + 7200 }) },
+    'an ID token that is not valid yet': { idToken: (claims) => ({ ...claims, nbf: now() + 3600 }) },
+    'an ID token that names another party it was issued to': {
+      idToken: (claims) => ({ ...claims, azp: 'another-client' }),
+    },
+    'an ID token signed with the client secret': { hmacKey: 'client secret' },
+    'an ID token signed with the public key as a secret': { hmacKey: 'public key as PEM' },
+    'an ID token signed with the published key as a secret': { hmacKey: 'public key as JWK' },
     'an ID token without an end': { idToken: ({ exp: _, ...claims }) => claims },
     'an ID token without a subject': { idToken: ({ sub: _, ...claims }) => claims },
     'a foreign signature': { signedByStranger: true },
@@ -157,6 +165,82 @@ test.serial('a provider that does not answer is waited for five seconds, and no 
     t.true(ms > 4_500 && ms < 15_000, `${ms} ms`);
   }
 });
+
+for (const [name, path] of [
+  ['google', '/jwks'],
+  ['acme', '/jwks'],
+  ['github', '/api/user/emails'],
+  ['github', '/login/oauth/access_token'],
+] as const)
+  test.serial(`${name} whose ${path} never answers is waited for five seconds, and no longer`, async (t) => {
+    // Keys are remembered: a provider that nobody has asked yet.
+    const fresh = path === '/jwks' ? await startFederated() : all;
+    if (fresh !== all) t.teardown(() => fresh.close());
+    Object.assign(fresh.upstream[name].switches, { person: somebody(), fault: { path, as: 'slow' } });
+    const browser = createBrowser(fresh.server.issuer);
+    const { page } = await fresh.request(browser);
+    const back = await fresh.press(browser, page, name);
+    const started = Date.now();
+    const at = await browser.go(back);
+    t.is(at.status, 503);
+    t.regex(at.html, /can’t sign you in right now/);
+    t.true(Date.now() - started < 8_000);
+  });
+
+test.serial('a provider that cannot be discovered in five seconds is told on the sign-in page', async (t) => {
+  const fresh = await startFederated();
+  t.teardown(() => fresh.close());
+  fresh.upstream.acme.switches.fault = { path: '/.well-known', as: 'slow' };
+  const browser = createBrowser(fresh.server.issuer);
+  const { page } = await fresh.request(browser);
+  const href = /href="([^"]+)" id="provider-acme"/.exec(page.html)?.[1] ?? '';
+  const started = Date.now();
+  const at = await browser.go(href);
+  t.is(at.status, 503);
+  t.true(Date.now() - started < 8_000);
+});
+
+test.serial('a provider that takes its time at every endpoint is waited for ten seconds in all', async (t) => {
+  const fresh = await startFederated();
+  t.teardown(() => fresh.close());
+  const person = somebody();
+  fresh.upstream.acme.switches.person = person;
+  const browser = createBrowser(fresh.server.issuer);
+  const { page } = await fresh.request(browser);
+  const back = await fresh.press(browser, page, 'acme');
+  // Each within its own five seconds.
+  fresh.upstream.acme.switches.late = { paths: ['/token', '/jwks', '/me'], ms: 4_000 };
+  const started = Date.now();
+  const at = await browser.go(back);
+  const ms = Date.now() - started;
+  t.is(at.status, 503);
+  t.true(ms > 9_000 && ms < 11_500, `${ms} ms`);
+  t.regex(fresh.server.log(), /acme did not answer all that was asked within 10000 ms/);
+  t.is(await fresh.server.accounts.named(String(person.email)), undefined);
+  fresh.upstream.acme.switches.late = undefined;
+  t.is((await browser.go(await fresh.press(browser, at, 'acme'))).status, 0);
+});
+
+test.serial(
+  'a name and a picture that the ID token leaves out are asked for; without them nobody is turned away',
+  async (t) => {
+    const claims = ({ name: _, picture: __, ...rest }: import('jose').JWTPayload) => rest;
+    const told = await attempt('google', { idToken: claims });
+    t.is(told.at.status, 0);
+    const rows = async (email: unknown) =>
+      (await all.server.database.pool.query('SELECT name, picture FROM users WHERE email = $1', [email])).rows[0];
+    t.deepEqual(await rows(told.person.email), { name: told.person.name, picture: told.person.picture });
+    const silent = await attempt('google', { idToken: claims, fault: { path: '/me', as: '500' } });
+    t.is(silent.at.status, 0);
+    t.is((await rows(silent.person.email)).name, null);
+    // Whether the address is theirs cannot be left open.
+    const open = await attempt('google', {
+      idToken: ({ email_verified: _, ...rest }) => rest,
+      fault: { path: '/me', as: '500' },
+    });
+    t.is(open.at.status, 503);
+  },
+);
 
 test.serial('a provider that is not there at all is told so', async (t) => {
   const fresh = await startFederated();
@@ -271,7 +355,7 @@ test.serial('a trip that was begun elsewhere ends nowhere: the interaction belon
 
   // Even with the cookie of the trip, which only the attacker's browser has.
   const door = await attacker.go(href);
-  const trip = attacker.cookies().filter(({ name }) => name === 'federation');
+  const trip = attacker.cookies().filter(({ name }) => name.startsWith('federation-'));
   victim.setCookies(trip);
   const person = somebody();
   all.upstream.google.switches.person = person;
@@ -310,7 +394,7 @@ test.serial('a cookie that was altered, or made by others, is none', async (t) =
   for (const change of [(value: string) => `${value.slice(0, -2)}AA`, () => 'v1.AAAA', () => '[]']) {
     const { browser, back } = await pressed();
     browser.setCookies(
-      browser.cookies().map((one) => (one.name === 'federation' ? { ...one, value: change(one.value) } : one)),
+      browser.cookies().map((one) => (one.name.startsWith('federation-') ? { ...one, value: change(one.value) } : one)),
     );
     isMismatch(t, await browser.go(back));
   }

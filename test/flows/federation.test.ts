@@ -98,7 +98,7 @@ test.serial('a sign-in asks with state, S256 and, of OpenID providers, nonce; ea
         t.false(seen.has(String(value)));
         seen.add(String(value));
       }
-      const cookie = browser.cookies().find((one) => one.name === 'federation');
+      const cookie = browser.cookies().find((one) => one.name.startsWith('federation-'));
       t.is(cookie?.path, `/oauth/${name}`);
       t.false(JSON.stringify(browser.cookies()).includes(String(sent.state)), 'the cookie cannot be read');
     }

@@ -104,7 +104,7 @@ test('following a link changes nothing and spends nothing; the button does', asy
   const browser = createBrowser(server.issuer);
   const page = await browser.go(link);
   t.true(page.html.includes(email));
-  t.is((await browser.submit(page, 'prove')).status, 200);
+  t.is((await browser.submit(page, 'prove', { password: 'secret1' })).status, 200);
   t.true(await verified(id));
 });
 
@@ -113,7 +113,7 @@ test('a link that is spent, expired or made up says so, and offers a new one', a
   await server.database.pool.query('UPDATE one_time_tokens SET expires_at = now() WHERE user_id = $1', [id]);
   const verify = new URL(await linkTo(server, (await person()).email, 'verify_email'));
   const verifyPage = await browser.go(verify);
-  await browser.submit(verifyPage, 'prove');
+  await browser.submit(verifyPage, 'prove', { password: 'secret1' });
   const answers: [Visited, string | undefined][] = [
     [await browser.go(link), '/forgot-password'],
     [
@@ -123,7 +123,7 @@ test('a link that is spent, expired or made up says so, and offers a new one', a
     [await browser.go('/reset-password'), '/forgot-password'],
     [await browser.go('/reset-password?token=made-up&token=twice'), '/forgot-password'],
     [await browser.go(verify), '/resend-verification'],
-    [await browser.submit(verifyPage, 'prove'), '/resend-verification'],
+    [await browser.submit(verifyPage, 'prove', { password: 'secret1' }), '/resend-verification'],
     [await browser.go('/verify-email?token=a%00b'), '/resend-verification'],
     [await browser.go('/confirm-email?token=made-up'), undefined],
   ];

@@ -1,6 +1,6 @@
 // Other people's identity providers: one that speaks Google's dialect of OpenID Connect, one that is GitHub, and a company's own. Each
 // keeps the protocol as the real one does, and can be told to break it.
-import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { createHash, createHmac, createPublicKey, randomBytes, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -31,9 +31,15 @@ export type Switches = {
   error?: string | undefined;
   /** How what this path begins with is answered. */
   fault?: { path: string; as: 'slow' | '500' | 'html' | 'huge' | 'elsewhere' | 'array' } | undefined;
+  /** What these paths begin with is answered rightly, and late. */
+  late?: { paths: string[]; ms: number } | undefined;
   /** What becomes of the ID token on its way. */
   idToken?: ((claims: JWTPayload) => JWTPayload) | undefined;
   signedByStranger: boolean;
+  /** The ID token is signed by HMAC, with what others have or could have. */
+  hmacKey?: 'client secret' | 'public key as PEM' | 'public key as JWK' | undefined;
+  /** GitHub's addresses, where there are others than the person's. */
+  emails?: { email: string; primary: boolean; verified: boolean }[] | undefined;
   unsigned: boolean;
   /** When the person signed in there, in epoch seconds; now when absent. */
   signedInAt?: number | undefined;
@@ -78,7 +84,8 @@ const page = (body: string) =>
   `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Provider</title><main>${body}</main></html>`;
 
 /** Answers as `fault` says; false when this request is none of its. */
-const misbehave = async (ctx: Koa.Context, { fault }: Switches, origin: string): Promise<boolean> => {
+const misbehave = async (ctx: Koa.Context, { fault, late }: Switches, origin: string): Promise<boolean> => {
+  if (late?.paths.some((path) => ctx.path.startsWith(path))) await sleep(late.ms);
   if (!fault || !ctx.path.startsWith(fault.path)) return false;
   if (fault.as === 'slow') {
     // Longer than anybody waits; the connection is closed before.
@@ -128,6 +135,16 @@ const openIdProvider = async (client: Client, claimsInIdToken: boolean) => {
     const altered = switches.idToken?.(claims) ?? claims;
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     if (switches.unsigned) return `${encode({ alg: 'none' })}.${encode(altered)}.`;
+    if (switches.hmacKey) {
+      const head = `${encode({ alg: 'HS256', kid: 'upstream', typ: 'JWT' })}.${encode(altered)}`;
+      const { d: _, p: __, q: ___, dp: ____, dq: _____, qi: ______, ...jwk } = key;
+      const secret = {
+        'client secret': client.clientSecret,
+        'public key as PEM': createPublicKey({ key: jwk, format: 'jwk' }).export({ type: 'spki', format: 'pem' }),
+        'public key as JWK': JSON.stringify(jwk),
+      }[switches.hmacKey];
+      return `${head}.${createHmac('sha256', secret).update(head).digest('base64url')}`;
+    }
     const signer = await importJWK(switches.signedByStranger ? stranger : key, 'RS256');
     return new SignJWT(altered).setProtectedHeader({ alg: 'RS256', kid: 'upstream' }).sign(signer);
   };
@@ -230,6 +247,9 @@ const openIdProvider = async (client: Client, claimsInIdToken: boolean) => {
 const cleared = () => ({
   error: undefined,
   fault: undefined,
+  late: undefined,
+  hmacKey: undefined,
+  emails: undefined,
   idToken: undefined,
   signedInAt: undefined,
   amr: undefined,
@@ -307,7 +327,7 @@ const gitHub = async (client: Client) => {
           email: 'public-profile@example.com',
         };
       if (ctx.path === '/api/user/emails')
-        ctx.body = [
+        ctx.body = switches.emails ?? [
           { email: 'second@example.com', primary: false, verified: true, visibility: null },
           ...(email === undefined
             ? []

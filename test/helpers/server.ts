@@ -72,8 +72,14 @@ export const startServer = async (
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
       refreshRetrySeconds: 60,
-      // Tests try out many links from one network; those that are about limits set their own.
-      rateLimits: { ...DEFAULT_LIMITS, 'link-network': { points: 10_000, seconds: 900 } },
+      // Tests try out many links and trips from one network; those that are about limits set their own.
+      rateLimits: {
+        ...DEFAULT_LIMITS,
+        'link-network': { points: 10_000, seconds: 900 },
+        'federation-network': { points: 10_000, seconds: 900 },
+        'exchange-network': { points: 10_000, seconds: 900 },
+        'register-network': { points: 10_000, seconds: 900 },
+      },
       federation: { openid: [] },
       firstPartyOrigins: [],
       version: 'test',

@@ -13,6 +13,7 @@ import {
   createPages,
   type LoginError,
   type NewPasswordError,
+  type ProveError,
   type View,
   type ViewData,
 } from '../../src/http/pages.ts';
@@ -108,13 +109,21 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
       error,
     })),
   ],
-  'prove-address': (['verify', 'change'] as const).map((kind) => ({
-    kind,
-    action: '/verify-email',
-    csrf: 'csrf-1',
-    token: 'token-1',
-    account: { label: 'ada@example.com' },
-  })),
+  'prove-address': (['verify', 'change'] as const).flatMap((kind) => {
+    const page = {
+      kind,
+      action: '/verify-email',
+      csrf: 'csrf-1',
+      token: 'token-1',
+      account: { label: 'a@example.com' },
+    };
+    const errors = Object.keys(JSON.parse(read('locales/en.json')).proveAddress.errors) as ProveError[];
+    return [
+      { ...page, asksPassword: false },
+      { ...page, asksPassword: true },
+      ...errors.map((error) => ({ ...page, asksPassword: true, error })),
+    ];
+  }),
   'link-done': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
   'link-expired': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
   account: [

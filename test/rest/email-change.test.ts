@@ -57,7 +57,7 @@ test('the page that the link leads to changes the address as well', async (t) =>
   const browser = createBrowser(server.issuer);
   const page = await browser.go(await linkTo(server, next, 'confirm_email_change'));
   t.true(page.html.includes(next));
-  t.is((await browser.submit(page, 'prove')).status, 200);
+  t.is((await browser.submit(page, 'prove', { password: 'secret1' })).status, 200);
   t.is((await rest.get('/users/me', auth)).body.email, next);
 });
 
@@ -115,7 +115,7 @@ test('an address that is taken meanwhile stays with who has it', async (t) => {
   t.is((await rest.get('/users/me', auth)).body.email, email);
   const browser = createBrowser(server.issuer);
   const page = await browser.go(await linkTo(server, next, 'confirm_email_change'));
-  t.is((await browser.submit(page, 'prove')).status, 400);
+  t.is((await browser.submit(page, 'prove', { password: 'secret1' })).status, 400);
 });
 
 test('of several who were promised one address at once, one gets it', async (t) => {

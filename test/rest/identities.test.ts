@@ -235,8 +235,10 @@ test.serial('administrators list users by provider', async (t) => {
   const only = await all.server.identities.signIn({
     provider: 'acme',
     ...somebody(),
+    issuer: all.upstream.acme.origin,
     subject: 'only',
     emailVerified: true,
+    authoritative: false,
   });
   const headers = await auth(admin);
   const listed = async (search: Record<string, string>) => {

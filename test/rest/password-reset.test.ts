@@ -36,7 +36,7 @@ const asked = async () => {
 
 test('a reset token sets a new password, ends every session and token, leaves API keys, and a mail says so', async (t) => {
   const { id, email, auth, refresh, token } = await asked();
-  await sql('UPDATE users SET email_verified = true WHERE id = $1', [id]);
+  await sql('UPDATE users SET email_verified = true, holder_proven = true WHERE id = $1', [id]);
   const key = await rest.post('/users/api-keys', { name: 'service' }, auth);
   const link = await linkTo(server, email, 'reset_password');
   t.is(link.origin + link.pathname, `${server.issuer}/reset-password`);

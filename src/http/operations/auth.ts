@@ -18,8 +18,14 @@ export const Refresh = z.strictObject({ refresh_token: z.string().min(1).max(512
 export const Logout = z.strictObject({ refresh_token: z.string().min(1).max(512).optional() });
 export const Address = z.strictObject({ email: Email });
 export const Reset = z.strictObject({ token: OneTimeToken, new_password: Password });
-export const Exchange = z.strictObject({ code: z.string().min(1).max(512) });
-export const Verification = z.strictObject({ token: OneTimeToken });
+export const Exchange = z.strictObject({
+  code: z.string().min(1).max(512),
+  code_verifier: z
+    .string()
+    .regex(/^[\w.~-]{43,128}$/)
+    .optional(),
+});
+export const Verification = z.strictObject({ token: OneTimeToken, password: Password.optional() });
 
 const TokenPair = z.strictObject({
   access_token: z.string(),
@@ -58,11 +64,12 @@ export const authOperations = {
   'POST /auth/exchange': {
     summary: 'Exchanges the code of a sign-in through another provider for tokens',
     description:
-      'The code came with the browser from `GET /oauth/{provider}/login?return_to=…`. It works once, within 60 seconds.',
+      'The code came with the browser from `GET /oauth/{provider}/login?return_to=…`. It works once, within 60 seconds. Where that request had a `code_challenge`, `code_verifier` is what it was made of; a wrong one spends the code.',
     auth: 'none',
     body: Exchange,
     example: { code: 'dGhl…' },
     answers: { 200: { description: 'An access token and a refresh token', body: TokenPair } },
+    problems: [429],
   },
   'POST /auth/refresh': {
     summary: 'Exchanges a refresh token for a new pair',
@@ -95,7 +102,7 @@ export const authOperations = {
   'POST /auth/reset-password': {
     summary: 'Sets a new password with a token from a mail',
     description:
-      'Ends every session and token of the user; API keys go on, unless the address is proven only now: then they go too, with the sign-ins through other providers. A change of address that was asked for before is off. A password that is refused leaves the token as it is.',
+      'Ends every session and token of the user; API keys go on, unless who signs in has not proven the address before (`/auth/verify-email`): then they go too, with the sign-ins through other providers, and a mail says so. A change of address that was asked for before is off. A password that is refused leaves the token as it is.',
     auth: 'none',
     body: Reset,
     example: { token: 'dGhl…', new_password: 'correct horse battery' },
@@ -104,12 +111,13 @@ export const authOperations = {
   },
   'POST /auth/verify-email': {
     summary: 'Proves an address with a token from a mail',
-    description: 'Of a new account, or the new address of an account that asked to change it, which changes now.',
+    description:
+      'Of a new account, or the new address of an account that asked to change it, which changes now. With the account’s `password` it is known to be one and the same person who chose the password and reads the mail, as the page that the mail leads to asks for: only then is a provider’s word on the address enough to sign in to the account.',
     auth: 'none',
     body: Verification,
     example: { token: 'dGhl…' },
     answers: { 204: { description: 'The address is proven' } },
-    problems: [409, 429],
+    problems: [401, 409, 429],
   },
   'POST /auth/resend-verification': {
     summary: 'Mails the link that proves an address again',

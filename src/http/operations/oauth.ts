@@ -121,12 +121,17 @@ export const oauthOperations = {
     auth: 'none',
     query: z.looseObject({
       return_to: z.string().optional().describe('At one of FIRST_PARTY_ORIGINS, without a fragment'),
+      code_challenge: z
+        .string()
+        .optional()
+        .describe('SHA-256 of the `code_verifier` that POST /auth/exchange then needs, in base64url (RFC 7636)'),
+      code_challenge_method: z.literal('S256').optional(),
     }),
     answers: {
       303: { description: 'On to the provider' },
       503: { description: 'The provider does not answer: a page says so', type: 'text/html' },
     },
-    problems: [404],
+    problems: [404, 422, 429],
   },
   'GET /oauth/:provider/callback': {
     tag: 'Other providers',
@@ -138,7 +143,7 @@ export const oauthOperations = {
       400: { description: 'Nobody came of it, and there is no form to say it on: a page does', type: 'text/html' },
       503: { description: 'The provider does not answer: a page says so', type: 'text/html' },
     },
-    problems: [404],
+    problems: [404, 429],
   },
   'POST /oauth/token': {
     tag: 'Tokens',

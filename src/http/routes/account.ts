@@ -3,7 +3,7 @@ import type { Context } from 'koa';
 import { z } from 'zod';
 import type { Accounts, User } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
-import type { Identities } from '../../domain/identities.ts';
+import { FRESH_SECONDS, type Identities } from '../../domain/identities.ts';
 import type { Providers } from '../../federation/providers.ts';
 import type { BrowserSession } from '../../oidc/browser-session.ts';
 import type { Csrf } from '../csrf.ts';
@@ -38,12 +38,17 @@ export const accountRoutes = (
     return id === undefined ? undefined : accounts.find(id);
   };
 
-  /** The person behind a form of this page, who is signed in and sent it. */
+  /**
+   * The person behind a form of this page, who is signed in and sent it. What signs in to an account is changed by who has just shown
+   * that it is theirs: anybody else does so first, and comes back to this page.
+   */
   const submittedBy = async (ctx: Context): Promise<User | undefined> => {
-    const user = await signedIn(ctx);
+    const { accountId = '', at = 0 } = (await session.signedIn(ctx.req, ctx.res)) ?? {};
+    const user = await accounts.find(accountId);
     if (user) csrf.check(ctx, `account:${user.id}:${csrf.browser(ctx)}`, bodyOf(ctx, Form)?.csrf);
-    else goOn(ctx, '/');
-    return user;
+    if (user && Date.now() / 1000 - at <= FRESH_SECONDS) return user;
+    goOn(ctx, user ? session.signInAgainUrl : '/');
+    return undefined;
   };
 
   return new Router({ prefix: '/account' })
@@ -53,7 +58,7 @@ export const accountRoutes = (
       if (!user) return goOn(ctx, '/');
       const linked = await identities.list(user.id);
       // The form that adds one ends at the provider: any at https, and those on this machine where one is.
-      allowFormTarget(ctx, providers.all.map(({ at }) => at).sort()[0]);
+      allowFormTarget(ctx, providers.all.map(({ issuer }) => issuer).sort()[0]);
       pages.render(ctx, 'account', {
         account: { label: labelOf(user) },
         csrf: csrf.token(`account:${user.id}:${csrf.browser(ctx)}`),

@@ -60,9 +60,14 @@ export const authRoutes = (
     })
     .post('/exchange', async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
-      const what = await codes.redeem(jsonOf(ctx, body.Exchange).code);
+      await throttles.exchanges.check(ctx.ip);
+      const { code, code_verifier } = jsonOf(ctx, body.Exchange);
+      const what = await codes.redeem(code, code_verifier);
       const user = what && (await accounts.find(what.userId));
-      if (!user) throw invalidOneTimeToken();
+      if (!user) {
+        await throttles.exchanges.failed(ctx.ip);
+        throw invalidOneTimeToken();
+      }
       const issued = await tokens.issue(user, what);
       await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
       await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
@@ -94,7 +99,10 @@ export const authRoutes = (
       ctx.status = 204;
     })
     .post('/verify-email', limitLinks(throttles), async (ctx) => {
-      await verification.redeem(jsonOf(ctx, body.Verification).token);
+      const { token, password } = jsonOf(ctx, body.Verification);
+      const user = password === undefined ? undefined : (await verification.subjectOf(token))?.user;
+      if (user && password !== undefined) await signIn.confirm(user, password, { ip: ctx.ip });
+      await verification.redeem(token, user !== undefined);
       ctx.status = 204;
     })
     .post('/resend-verification', limitMails(throttles), async (ctx) => {

@@ -5,25 +5,24 @@ import type { Accounts } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { Identities } from '../../domain/identities.ts';
 import type { OneTimeValues } from '../../domain/one-time-values.ts';
+import type { Throttles } from '../../domain/throttles.ts';
 import { type IdentityProvider, UpstreamError, type Wishes } from '../../federation/identity.ts';
 import type { Providers } from '../../federation/providers.ts';
 import type { BrowserSession } from '../../oidc/browser-session.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import { type ExchangeCodes, withParameter } from '../exchange-codes.ts';
-import { errorParameterOf, type Failure, failureOf, statusOfFailure } from '../federation-failures.ts';
+import { type Failure, failedPage, failureIn, statusOfFailure } from '../federation-failures.ts';
 import { type Arrived, createFederationResults } from '../federation-results.ts';
-import { goOn, type InteractionPages } from '../interaction-pages.ts';
+import { goOn, type InteractionPages, insistsOnWhen } from '../interaction-pages.ts';
 import type { LoginError, Pages } from '../pages.ts';
-import { type BrowserTrip, type Errand, TRIP_SECONDS, type Trips } from '../trips.ts';
+import type { BrowserTrip, Errand, Trips } from '../trips.ts';
 
 /** What a sign-in through another provider says of itself in ID tokens, before what the provider says (RFC 8176 has no word for it). */
 const AMR = 'fed';
 /** How far a provider's clock may be from ours. */
 const CLOCKS_DIFFER_SECONDS = 30;
 const EMAIL_LENGTH = 320;
-
-const STATE = 'FederationState';
 
 const now = (): number => Math.floor(Date.now() / 1000);
 
@@ -38,6 +37,7 @@ export type FederationParts = {
   trips: Trips;
   values: OneTimeValues;
   codes: ExchangeCodes;
+  throttles: Throttles;
   log: Logger;
 };
 
@@ -45,8 +45,20 @@ export type Federation = ReturnType<typeof createFederation>;
 
 /** Signing in through other providers: there, back, and on to what it was for. */
 export const createFederation = (parts: FederationParts) => {
-  const { providers, identities, accounts, interactions, session, interactionPages, pages, trips, values, codes, log } =
-    parts;
+  const {
+    providers,
+    identities,
+    accounts,
+    interactions,
+    session,
+    interactionPages,
+    pages,
+    trips,
+    values,
+    codes,
+    throttles,
+    log,
+  } = parts;
   const { loginPage, pendingOf } = interactionPages;
   const results = createFederationResults(values);
 
@@ -66,17 +78,19 @@ export const createFederation = (parts: FederationParts) => {
     errand: Errand,
     wishes: Wishes = {},
   ): Promise<void> => {
+    await throttles.federation.spend(ctx.ip);
     const trip = providers.newTrip();
     const url = await provider.authorizationUrl(trip, wishes);
-    trips.start(ctx, provider.id, { ...trip, startedAt: now(), maxAgeSeconds: wishes.maxAgeSeconds, errand });
+    const { maxAgeSeconds } = wishes;
+    await trips.start(ctx, { ...trip, provider: provider.id, startedAt: now(), maxAgeSeconds, errand });
     ctx.set('Cache-Control', 'no-store');
     goOn(ctx, url.href);
   };
 
-  const upstreamFailure = (error: unknown, provider: IdentityProvider): Failure => {
-    const failure = failureOf(error);
-    if (!(error instanceof UpstreamError) || !failure) throw error;
-    if (error.fault !== 'cancelled')
+  const upstreamFailure = (ctx: Context, error: unknown, provider: IdentityProvider): Failure => {
+    const failure = failureIn(ctx, error);
+    if (!failure) throw error;
+    if (error instanceof UpstreamError && error.fault !== 'cancelled')
       log.warn(
         { provider: provider.id, fault: error.fault, why: error.message },
         'a provider did not sign somebody in',
@@ -84,33 +98,22 @@ export const createFederation = (parts: FederationParts) => {
     return failure;
   };
 
-  /** A page of its own, where there is no sign-in form to say it on. */
-  const failedPage = (ctx: Context, provider: IdentityProvider, failure: Failure, errand: Errand | undefined) => {
-    ctx.status = statusOfFailure(failure);
-    const returnTo = errand && 'returnTo' in errand ? errand.returnTo : undefined;
-    pages.render(ctx, 'provider-failed', {
-      provider: provider.label,
-      error: failure,
-      backHref:
-        returnTo !== undefined
-          ? withParameter(returnTo, 'error', errorParameterOf(failure))
-          : errand && 'link' in errand
-            ? '/account'
-            : '/login',
-    });
-  };
-
   const toInteraction = async (ctx: Context, uid: string, provider: IdentityProvider, arrived: Arrived | Failure) => {
     await results.leave(ctx, { uid, provider: provider.id, arrived });
     goOn(ctx, `/interaction/${uid}/signed-in`);
   };
 
-  const toApp = async (ctx: Context, provider: IdentityProvider, arrived: Arrived, errand: { returnTo: string }) => {
-    const user = await identities.signIn(arrived, FIRST_PARTY_CLIENT_ID);
+  const toApp = async (
+    ctx: Context,
+    provider: IdentityProvider,
+    arrived: Arrived,
+    { returnTo, codeChallenge }: { returnTo: string; codeChallenge?: string | undefined },
+  ) => {
+    const user = await identities.signIn(arrived, { client: FIRST_PARTY_CLIENT_ID, ip: ctx.ip });
     const authTime = Math.min(arrived.authTime ?? now(), now());
     const amr = [AMR, ...arrived.amr];
-    const code = await codes.issue({ userId: user.id, provider: provider.id, amr, authTime });
-    goOn(ctx, withParameter(errand.returnTo, 'code', code));
+    const code = await codes.issue({ userId: user.id, provider: provider.id, amr, authTime, codeChallenge });
+    goOn(ctx, withParameter(returnTo, 'code', code));
   };
 
   const toAccount = async (ctx: Context, arrived: Arrived, errand: { link: string }) => {
@@ -132,7 +135,7 @@ export const createFederation = (parts: FederationParts) => {
     // Who turned back needs no page that says so.
     if (failure === 'provider_cancelled' && errand)
       return goOn(ctx, 'link' in errand ? '/account' : withParameter(errand.returnTo, 'error', 'access_denied'));
-    failedPage(ctx, provider, failure, errand);
+    failedPage(pages, ctx, provider.label, failure, errand);
   };
 
   /** @throws {UpstreamError} */
@@ -150,19 +153,18 @@ export const createFederation = (parts: FederationParts) => {
     const provider = providerOf(ctx);
     const answer = new URLSearchParams(ctx.querystring);
     ctx.set('Cache-Control', 'no-store');
-    const { trip, last } = trips.end(ctx, provider.id, answer.get('state'));
-    // The cookie says that it is this browser's, the store that it is the first time.
-    if (!trip || !(await values.spend(STATE, trip.state, TRIP_SECONDS)))
-      return failed(ctx, provider, 'provider_mismatch', last);
+    await throttles.federation.spend(ctx.ip);
+    const { trip, last } = await trips.end(ctx, provider.id, answer.get('state'));
+    if (!trip) return failed(ctx, provider, 'provider_mismatch', last);
     const { errand } = trip;
-    const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(error, provider));
+    const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(ctx, error, provider));
     if (typeof arrived === 'string') return failed(ctx, provider, arrived, errand);
     try {
       if ('interaction' in errand) await toInteraction(ctx, errand.interaction, provider, arrived);
       else if ('returnTo' in errand) await toApp(ctx, provider, arrived, errand);
       else await toAccount(ctx, arrived, errand);
     } catch (error) {
-      const failure = failureOf(error);
+      const failure = failureIn(ctx, error);
       if (!failure) throw error;
       await failed(ctx, provider, failure, errand);
     }
@@ -177,16 +179,17 @@ export const createFederation = (parts: FederationParts) => {
     const provider = providerOf(ctx);
     const pending = await pendingOf(ctx);
     if (!pending) return;
-    const { uid, loginHint, uiLocales, maxAgeSeconds } = pending;
+    const { uid, loginHint, uiLocales } = pending;
     // Nothing else is asked here that a provider could answer.
     if (pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
-    if (maxAgeSeconds !== undefined && !provider.reauthenticates)
+    if (insistsOnWhen(pending) && !provider.reauthenticates)
       return refuseOnForm(ctx, pending, provider.id, 'provider_not_anew');
+    const maxAgeSeconds = provider.reauthenticates ? pending.maxAgeSeconds : undefined;
     const hint = loginHint !== undefined && loginHint.length <= EMAIL_LENGTH ? loginHint : undefined;
     try {
       await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, uiLocales, loginHint: hint });
     } catch (error) {
-      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(error, provider));
+      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(ctx, error, provider));
     }
   };
 
@@ -197,16 +200,18 @@ export const createFederation = (parts: FederationParts) => {
     const result = await results.collect(ctx, uid);
     if (!result || pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
     const { provider, arrived } = result;
-    if (typeof arrived === 'string') return refuseOnForm(ctx, pending, provider, arrived);
+    const { clientId: client } = pending.client;
+    if (typeof arrived === 'string') {
+      if (arrived === 'provider_not_anew') await identities.refused(provider, 'not_anew', client);
+      return refuseOnForm(ctx, pending, provider, arrived);
+    }
     try {
-      const user = await identities.signIn(arrived, pending.client.clientId);
-      if (pending.requiredSub !== undefined && pending.requiredSub !== user.id)
-        return refuseOnForm(ctx, pending, provider, 'wrong_account');
-      await identities.signedIn(user, provider, pending.client.clientId);
+      const user = await identities.signIn(arrived, { client, only: pending.requiredSub, ip: ctx.ip });
+      await identities.signedIn(user, provider, client);
       const how = { amr: [AMR, ...arrived.amr], authTime: arrived.authTime };
       goOn(ctx, await interactions.login(ctx.req, ctx.res, user, how));
     } catch (error) {
-      const failure = failureOf(error);
+      const failure = failureIn(ctx, error);
       if (!failure) throw error;
       await refuseOnForm(ctx, pending, provider, failure);
     }
@@ -217,11 +222,12 @@ export const createFederation = (parts: FederationParts) => {
     const { return_to } = ctx.query;
     // Without an app to go back to it is a sign-in on our own pages.
     if (return_to === undefined) return goOn(ctx, '/login');
-    const errand = { returnTo: codes.returnToOf(typeof return_to === 'string' ? return_to : '') };
+    const returnTo = codes.returnToOf(typeof return_to === 'string' ? return_to : '');
+    const errand = { returnTo, codeChallenge: codes.challengeOf(ctx.query) };
     try {
       await setOut(ctx, provider, errand);
     } catch (error) {
-      await failed(ctx, provider, upstreamFailure(error, provider), errand);
+      await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
     }
   };
 
@@ -240,7 +246,7 @@ export const createFederation = (parts: FederationParts) => {
       try {
         await setOut(ctx, provider, errand);
       } catch (error) {
-        await failed(ctx, provider, upstreamFailure(error, provider), errand);
+        await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
       }
     },
   };

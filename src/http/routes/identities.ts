@@ -1,11 +1,20 @@
 import { Router } from '@koa/router';
-import type { Identities } from '../../domain/identities.ts';
+import { DomainError } from '../../domain/errors.ts';
+import { FRESH_SECONDS, type Identities } from '../../domain/identities.ts';
+import type { SignIn } from '../../domain/sign-in.ts';
+import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { identityJson } from '../account-json.ts';
+import { Unlinking } from '../operations/identities.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
-import { idOf, jsonBody } from '../validate.ts';
+import { idOf, jsonBody, jsonOf } from '../validate.ts';
 
 /** Whom the caller is at other providers. They are added in a browser, on the account page. */
-export const identityRoutes = (identities: Identities, requireUser: RequireUser) =>
+export const identityRoutes = (
+  identities: Identities,
+  signIn: SignIn,
+  tokens: FirstPartyTokens,
+  requireUser: RequireUser,
+) =>
   new Router<SignedIn>({ prefix: '/users/me/identities' })
     .use(jsonBody)
     .use(requireUser)
@@ -13,6 +22,11 @@ export const identityRoutes = (identities: Identities, requireUser: RequireUser)
       ctx.body = (await identities.list(ctx.state.user.id)).map(identityJson);
     })
     .delete('/:id', requirePerson, requireScope('write:profile'), async (ctx) => {
-      await identities.unlink(ctx.state.user, idOf(ctx.params.id));
+      const { user, grantId = '' } = ctx.state;
+      const { current_password: password } = jsonOf(ctx, Unlinking);
+      if (password !== undefined) await signIn.confirm(user, password, { ip: ctx.ip });
+      else if (Date.now() / 1000 - (await tokens.signedInAt(grantId)) > FRESH_SECONDS)
+        throw new DomainError('stale_sign_in', 'This needs current_password, or a sign-in of the last ten minutes');
+      await identities.unlink(user, idOf(ctx.params.id));
       ctx.status = 204;
     });

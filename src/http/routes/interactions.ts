@@ -115,8 +115,10 @@ export const interactionRoutes = (
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: pending.client.clientId,
+        only: pending.requiredSub,
       });
     } catch (error) {
+      if (error instanceof DomainError && error.code === 'wrong_account') return refuse('wrong_account');
       if (error instanceof DomainError && error.code === 'too_many_attempts') {
         ctx.set('Retry-After', String(error.retryAfterSeconds));
         return refuse('too_many_attempts');
@@ -128,7 +130,6 @@ export const interactionRoutes = (
       return refuse('temporarily_unavailable');
     }
     if (!user) return refuse('invalid_credentials');
-    if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');
     rememberDevice(ctx, signIn.deviceMark(form.login));
     goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
   };

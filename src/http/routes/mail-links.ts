@@ -1,11 +1,16 @@
 import { Router } from '@koa/router';
 import type { Context } from 'koa';
 import { z } from 'zod';
+import type { User } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { PasswordReset } from '../../domain/password-reset.ts';
+import type { SignIn } from '../../domain/sign-in.ts';
 import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
+import type { BrowserSession } from '../../oidc/browser-session.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
+import { deviceOf } from '../device-cookie.ts';
+import type { ProveError, ProveKind } from '../mail-link-views.ts';
 import type { LinkKind, NewPasswordError, Pages, ViewData } from '../pages.ts';
 import { limitLinks, limitMails, linkFailed } from '../rate-limit.ts';
 import { tellNoReferrer } from '../security-headers.ts';
@@ -17,6 +22,11 @@ const Token = z.object({ token: z.string().min(1).max(512) });
 const Form = z.object({ csrf: z.string().optional() });
 const Interaction = z.object({ interaction: z.string().regex(/^[\w-]{10,64}$/) });
 const Ask = z.object({ email: z.string() });
+const Password = z.object({ password: z.string() });
+const PROVE_STATUS = { required: 400, invalid_credentials: 401, too_many_attempts: 429 } satisfies Record<
+  ProveError,
+  number
+>;
 const NewPassword = z.object({ new_password: z.string(), repeated: z.string() });
 
 /** Whether the error says that the link is of no use any more. */
@@ -31,6 +41,8 @@ const faultOf = ({ code }: DomainError): NewPasswordError =>
 export const mailLinkRoutes = (
   passwordReset: PasswordReset,
   verification: Verification,
+  signIn: SignIn,
+  session: BrowserSession,
   throttles: Throttles,
   passwordMinLength: number,
   pages: Pages,
@@ -50,6 +62,9 @@ export const mailLinkRoutes = (
       return false;
     }
   };
+
+  const isSignedIn = async (ctx: Context, { id }: User): Promise<boolean> =>
+    (await session.accountId(ctx.req, ctx.res)) === id;
 
   const expired = (ctx: Context, kind: LinkKind) => {
     linkFailed(ctx);
@@ -83,23 +98,57 @@ export const mailLinkRoutes = (
       });
   };
 
-  /** A button that redeems the token. */
-  const proving = (kind: 'verify' | 'change', path: string) => {
-    const page = async (ctx: Context, token: string) => {
+  /**
+   * A button that redeems the token, for who signs in to the account: by the session of this browser, or by the password. Who reads the
+   * mail, and did not make the account, must not confirm what a stranger has made; they take the account by a new password.
+   */
+  const proving = (kind: ProveKind, path: string) => {
+    const page = async (ctx: Context, token: string, error?: ProveError) => {
       tellNoReferrer(ctx);
-      const address = await verification.addressOf(token);
-      if (address === undefined) return expired(ctx, kind);
-      const data = { kind, action: path, csrf: csrf.token(csrf.browser(ctx)), token, account: { label: address } };
-      pages.render(ctx, 'prove-address', data);
+      const subject = await verification.subjectOf(token);
+      if (!subject) return expired(ctx, kind);
+      pages.render(ctx, 'prove-address', {
+        kind,
+        action: path,
+        csrf: csrf.token(csrf.browser(ctx)),
+        token,
+        account: { label: subject.email },
+        asksPassword: subject.user.passwordHash !== null && !(await isSignedIn(ctx, subject.user)),
+        ...(error && { error }),
+      });
     };
+
+    /** Whether who sends the form is who signs in to the account; the word for what is wrong where they should be and are not. */
+    const holderOf = async (ctx: Context, user: User): Promise<boolean | ProveError> => {
+      if (await isSignedIn(ctx, user)) return true;
+      if (user.passwordHash === null) return false;
+      const { password = '' } = bodyOf(ctx, Password) ?? {};
+      if (password === '' || password.length > PASSWORD_LENGTH) return 'required';
+      try {
+        await signIn.confirm(user, password, { ip: ctx.ip, device: deviceOf(ctx) });
+        return true;
+      } catch (error) {
+        if (error instanceof DomainError && error.code === 'invalid_credentials') return 'invalid_credentials';
+        if (!(error instanceof DomainError) || error.code !== 'too_many_attempts') throw error;
+        ctx.set('Retry-After', String(error.retryAfterSeconds));
+        return 'too_many_attempts';
+      }
+    };
+
     return new Router()
       .get(path, (ctx) => page(ctx, tokenOf(ctx.query)))
       .post(path, formBody, async (ctx) => {
         const token = tokenOf(ctx.request.body);
         // Shown again rather than refused: the button is all there is to it.
         if (!isOurs(ctx, true)) return page(ctx, token);
+        const user = (await verification.subjectOf(token))?.user;
+        const holder = user !== undefined && (await holderOf(ctx, user));
+        if (typeof holder === 'string') {
+          ctx.status = PROVE_STATUS[holder];
+          return page(ctx, token, holder);
+        }
         try {
-          await verification.redeem(token);
+          await verification.redeem(token, holder);
         } catch (error) {
           if (isOver(error)) return expired(ctx, kind);
           throw error;
