@@ -109,9 +109,9 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     },
     foreignHashes,
   );
-  const accounts = createAccounts(stores.users, stores.artifacts, passwords);
+  const accounts = createAccounts(stores, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer);
-  const alerts = createAlerts(accounts, mail, audit);
+  const alerts = createAlerts(stores, accounts, mail, audit);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, throttles.mayMail, issuer);
 
@@ -138,7 +138,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
-  const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
+  const apiKeys = createApiKeys(stores, throttles, audit);
   const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, alerts, publicKeys(keys), settings);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
@@ -148,8 +148,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   provider.use(createBookkeeping(signIns, apps, alerts, audit, notNoted));
   const requireUser = createRequireUser(tokens, apiKeys);
-  const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
-  const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
+  const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
+  const userImport = createUserImport(stores, foreignHashes, audit);
 
   const administration = createAdministration({
     users: stores.users,
@@ -157,6 +157,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     store: stores.administration,
     roles: stores.roles,
     artifacts: stores.artifacts,
+    atomically: stores.atomically,
     accounts,
     passwordReset,
     mail,

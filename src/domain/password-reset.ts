@@ -1,7 +1,5 @@
 import type { Mail } from '../mail/outbox.ts';
-import type { Artifacts } from '../storage/artifacts.ts';
-import type { OneTimeTokens } from '../storage/one-time-tokens.ts';
-import type { Users } from '../storage/users.ts';
+import type { Stores } from '../storage/stores.ts';
 import { keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
@@ -22,7 +20,7 @@ export type PasswordReset = ReturnType<typeof createPasswordReset>;
 
 /** A new password for who can read the account's mail. */
 export const createPasswordReset = (
-  { users, oneTimeTokens, artifacts }: { users: Users; oneTimeTokens: OneTimeTokens; artifacts: Artifacts },
+  { users, oneTimeTokens, artifacts, atomically }: Pick<Stores, 'users' | 'oneTimeTokens' | 'artifacts' | 'atomically'>,
   passwords: Passwords,
   mail: Mail,
   audit: Audit,
@@ -41,30 +39,34 @@ export const createPasswordReset = (
     return `${issuer}/reset-password?token=${token}`;
   };
 
-  const mailLink = async (user: User): Promise<void> => {
-    const link = await issue(user, RESET_MINUTES * 60_000);
-    await mail.send(recipientOf(user), { template: 'reset_password', link, minutes: RESET_MINUTES });
-    await audit.record({ type: 'password.reset_requested', target: user.id });
-  };
+  const mailLink = (user: User): Promise<void> =>
+    atomically(async () => {
+      const link = await issue(user, RESET_MINUTES * 60_000);
+      await mail.send(recipientOf(user), { template: 'reset_password', link, minutes: RESET_MINUTES });
+      await audit.record({ type: 'password.reset_requested', target: user.id });
+    });
 
   return {
     /** Mails the user a link to choose a new password; older links of theirs end. */
     mailLink,
 
     /** Mails the holder of an account that somebody else has made a link to choose their first password. */
-    async invite(user: User): Promise<void> {
-      const link = await issue(user, INVITATION_HOURS * 3_600_000);
-      await mail.send(recipientOf(user), { template: 'invitation', link, hours: INVITATION_HOURS });
-    },
+    invite: (user: User): Promise<void> =>
+      atomically(async () => {
+        const link = await issue(user, INVITATION_HOURS * 3_600_000);
+        await mail.send(recipientOf(user), { template: 'invitation', link, hours: INVITATION_HOURS });
+      }),
 
     /** As `mailLink`, for whoever has this address. Nobody, or somebody banned, costs the same, and nothing comes of it. */
     async request(email: string): Promise<void> {
       // Too many for one address: nothing is mailed, and nothing shows it.
       const [user, allowed] = await Promise.all([users.findByLogin(keyOf(email)), mayMail(keyOf(email))]);
       if (allowed && user && !isBanned(user) && email.includes('@')) return mailLink(user);
-      await issue(undefined, RESET_MINUTES * 60_000);
-      await mail.decoy();
-      await audit.record({ type: 'password.reset_requested' });
+      await atomically(async () => {
+        await issue(undefined, RESET_MINUTES * 60_000);
+        await mail.decoy();
+        await audit.record({ type: 'password.reset_requested' });
+      });
     },
 
     /** Whose password this token resets, without spending it. */
@@ -84,11 +86,14 @@ export const createPasswordReset = (
       const passwordHash = await passwords.hash(password, holder);
       // Before as well as after: with a store down the token is still good, and who signs in meanwhile is signed out again.
       await artifacts.destroyByAccount(holder.id);
-      const user = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
-      if (!user) throw invalidOneTimeToken();
+      const user = await atomically(async () => {
+        const changed = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
+        if (!changed) throw invalidOneTimeToken();
+        await mail.send(recipientOf(changed), { template: 'password_changed' });
+        await audit.record({ type: 'password.reset', actor: changed.id, target: changed.id });
+        return changed;
+      });
       await artifacts.destroyByAccount(user.id);
-      await mail.send(recipientOf(user), { template: 'password_changed' });
-      await audit.record({ type: 'password.reset', actor: user.id, target: user.id });
       return user;
     },
   };

@@ -8,6 +8,8 @@ import type { Transport } from './transport.ts';
 export type MailStore = DeliveryStore & {
   /** @param due Whether it is to be sent; otherwise it is kept. */
   add(id: string, sealed: string, due: boolean): Promise<void>;
+  /** Calls back once what was added can be claimed. */
+  added(then: () => void): void;
   /** Deletes what is kept beyond the newest `limit`. */
   prune(limit: number): Promise<void>;
   kept(limit: number): Promise<{ id: string; sealed: string; createdAt: Date }[]>;
@@ -51,7 +53,7 @@ export const createMail = (
     const id = randomUUID();
     await store.add(id, sealer.seal(JSON.stringify(contents), contextOf(id)), due);
     if (!transport) await store.prune(KEPT);
-    delivery.wake();
+    store.added(delivery.wake);
   };
 
   /** Mails that were kept instead of sent, newest first. */

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import type { Unit, Units } from './units.ts';
 
 export type AuditRow = { seq: number; event: string; mac: string };
 
@@ -25,32 +26,42 @@ type Waiting = { event: string; resolve(): void; reject(error: unknown): void };
 export type AuditLog = ReturnType<typeof createAuditLog>;
 
 /** Append-only, in one order over all processes. Events that come while others are being written are written together. */
-export const createAuditLog = (pool: Pool, macOf: MacOf) => {
+export const createAuditLog = (pool: Pool, macOf: MacOf, current: Units['current'] = () => undefined) => {
   const waiting: Waiting[] = [];
   let writing = false;
+
+  /** Appends inside a transaction, at its end: from here on nobody else appends until it commits. */
+  const chain = async (
+    query: <Row>(sql: string, ...values: unknown[]) => Promise<Row[]>,
+    events: string[],
+  ): Promise<void> => {
+    // Whoever holds the lock sees the last row.
+    await query('SELECT pg_advisory_xact_lock($1::bigint)::text', LOCK);
+    const [last] = await query<{ seq: string | bigint; mac: string }>(
+      'SELECT seq, mac FROM audit_events ORDER BY seq DESC LIMIT 1',
+    );
+    let seq = Number(last?.seq ?? 0);
+    let mac = last?.mac ?? '';
+    const macs = events.map((event) => {
+      seq += 1;
+      mac = macOf(mac, seq, event);
+      return mac;
+    });
+    await query(
+      `INSERT INTO audit_events (seq, event, mac)
+       SELECT $1::bigint + place, event, mac FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (event, mac, place)`,
+      seq - events.length,
+      events,
+      macs,
+    );
+  };
 
   const write = async (events: string[]): Promise<void> => {
     const client = await pool.connect();
     let broken: Error | undefined;
     try {
       await client.query('BEGIN');
-      // Whoever holds the lock sees the last row; nobody appends until it commits.
-      await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
-      const last = await client.query<{ seq: string; mac: string }>(
-        'SELECT seq, mac FROM audit_events ORDER BY seq DESC LIMIT 1',
-      );
-      let seq = Number(last.rows[0]?.seq ?? 0);
-      let mac = last.rows[0]?.mac ?? '';
-      const macs = events.map((event) => {
-        seq += 1;
-        mac = macOf(mac, seq, event);
-        return mac;
-      });
-      await client.query(
-        `INSERT INTO audit_events (seq, event, mac)
-         SELECT $1::bigint + place, event, mac FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (event, mac, place)`,
-        [seq - events.length, events, macs],
-      );
+      await chain(async (sql, ...values) => (await client.query(sql, values)).rows, events);
       await client.query('COMMIT');
     } catch (error) {
       broken = error instanceof Error ? error : new Error(String(error));
@@ -59,6 +70,19 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
       // A connection that failed inside a transaction is not used again.
       client.release(broken);
     }
+  };
+
+  /** Events that become true with what they tell of, by the unit of work that does. */
+  const ofUnits = new WeakMap<Unit, string[]>();
+  const appendTo = (unit: Unit, event: string): void => {
+    const known = ofUnits.get(unit);
+    if (known) {
+      known.push(event);
+      return;
+    }
+    const events = [event];
+    ofUnits.set(unit, events);
+    unit.lastly.push((tx) => chain((sql, ...values) => tx.$queryRawUnsafe(sql, ...values), events));
   };
 
   const drain = async (): Promise<void> => {
@@ -79,12 +103,19 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
     rows.map(({ seq, event, mac }) => ({ seq: Number(seq), event, mac }));
 
   return {
-    /** Resolves when the event is on disk. @param event Its JSON; `time` and `type` are required members. */
-    append: (event: string): Promise<void> =>
-      new Promise((resolve, reject) => {
+    /**
+     * Resolves when the event is on disk; inside a unit of work at once, for it is written with the rest or not at all.
+     *
+     * @param event Its JSON; `time` and `type` are required members.
+     */
+    async append(event: string): Promise<void> {
+      const unit = current();
+      if (unit) return appendTo(unit, event);
+      await new Promise<void>((resolve, reject) => {
         waiting.push({ event, resolve, reject });
         if (!writing) void drain();
-      }),
+      });
+    },
 
     /** Newest first, from before `beforeSeq` on. */
     async list(filter: AuditFilter, beforeSeq: number | undefined, limit: number): Promise<AuditRow[]> {

@@ -37,9 +37,10 @@ export const authRoutes = (
     .post('/register', async (ctx) => {
       const registration = jsonOf(ctx, body.Registration);
       await throttles.register.spend(ctx.ip, keyOf(registration.email), tellBudget(ctx));
-      const user = await accounts.create(registration);
-      await audit.record({ type: 'user.registered', actor: user.id, target: user.id });
-      await verification.mailLink(user);
+      const user = await accounts.create(registration, async (created) => {
+        await audit.record({ type: 'user.registered', actor: created.id, target: created.id });
+        await verification.mailLink(created);
+      });
       ctx.status = 201;
       ctx.body = accountJson(user);
     })

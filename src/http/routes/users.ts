@@ -34,8 +34,9 @@ export const userRoutes = (
         verification.checkAddress(email);
         await signIn.confirm(ctx.state.user, current_password ?? '', { ip: ctx.ip });
       }
-      let user = await accounts.updateProfile(ctx.state.user.id, changes);
-      if (email !== undefined) user = await verification.requestChange(user, email);
+      const user = await accounts.updateProfile(ctx.state.user.id, changes, async (changed) =>
+        email === undefined ? changed : verification.requestChange(changed, email),
+      );
       ctx.body = accountJson(user);
     })
     .delete('/', requirePerson, requireScope('write:profile'), async (ctx) => {
@@ -46,7 +47,6 @@ export const userRoutes = (
     .put('/password', requirePerson, requireScope('write:profile'), async (ctx) => {
       const { current_password, new_password } = jsonOf(ctx, NewPassword);
       const user = await signIn.confirm(ctx.state.user, current_password, { ip: ctx.ip });
-      await accounts.changePassword(user, new_password);
-      await alerts.passwordChanged(user);
+      await accounts.changePassword(user, new_password, () => alerts.passwordChanged(user));
       ctx.status = 204;
     });
