@@ -98,6 +98,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     { appName: 'User Auth', host: new URL(issuer).host },
     smtpUrl === undefined ? undefined : createTransport(smtpUrl, mailFrom),
     log,
+    context.locale,
   );
   const foreignHashes = createForeignHashes(secrets);
   const { hostname } = new URL(issuer);
@@ -121,7 +122,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     return user && (user.username ?? user.email);
   };
   const algorithms = ['RS256', 'ES256', ...(settings.jwtAlgorithm === 'EdDSA' ? (['EdDSA'] as const) : [])] as const;
-  const keys = await loadSigningKeys(stores.signingKeys, secrets, algorithms);
+  const keys = await loadSigningKeys(stores, secrets, audit, algorithms);
   const knownClients = createKnownClients(stores.clients);
   const provider = await createProvider(
     settings,

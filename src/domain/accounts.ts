@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Recipient } from '../mail/messages.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
-import { DomainError } from './errors.ts';
+import { checkAll, DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
 import { isBanned, statusOf } from './user-status.ts';
 
@@ -124,7 +124,11 @@ export const createAccounts = (
    *   the same time.
    */
   async authenticate(login: string, password: string): Promise<User | undefined> {
-    const user = await users.findByLogin(keyOf(login));
+    return this.verify(await users.findByLogin(keyOf(login)), password);
+  },
+
+  /** As `authenticate`, for whoever a login named, if anybody. */
+  async verify(user: User | undefined, password: string): Promise<User | undefined> {
     const matches = await passwords.verify(user?.passwordHash, password);
     if (!user || !matches || isBanned(user)) return undefined;
     if (user.eraseAfter && user.eraseAfter.getTime() <= Date.now()) return undefined;
@@ -143,8 +147,26 @@ export const createAccounts = (
    */
   async create(account: NewAccount, along: (created: User) => Promise<void> = async () => {}): Promise<User> {
     const { email, username, password, role = 'user', emailVerified = false, profile = {} } = account;
+    await checkAll(
+      () => checkEmail(email),
+      () => usernameColumns(username ?? null),
+      () => password !== undefined && passwords.check(password, { email, username }),
+    );
     const columns = { ...emailColumns(email), ...usernameColumns(username ?? null) };
-    const passwordHash = password === undefined ? null : await passwords.hash(password, { email, username });
+    // Both at once; the row itself decides, should somebody be faster. A name that is taken costs no hash.
+    const [ofEmail, ofUsername] = await Promise.all([
+      users.findByLogin(columns.emailKey),
+      columns.usernameKey === null ? undefined : users.findByLogin(columns.usernameKey),
+    ]);
+    await checkAll(
+      () => {
+        if (ofEmail) throw conflict('email_taken');
+      },
+      () => {
+        if (ofUsername) throw conflict('username_taken');
+      },
+    );
+    const passwordHash = password === undefined ? null : await passwords.rehash(password);
     return atomically(async () => {
       const created = await users.create({
         ...profileColumns(profile),

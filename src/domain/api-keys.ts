@@ -187,13 +187,17 @@ export const createApiKeys = (
     ): Promise<{ user: User; scopes: ReadonlySet<string>; keyId: string } | undefined> {
       if (!isApiKey(secret)) return undefined;
       const keyHash = sha256(secret);
+      if (!store.knows(keyHash)) {
+        // Before the database is asked: whoever tries keys out costs it nothing once they are found out.
+        await throttles.unknownKeys.check(ip, undefined, report);
+        if (!(await store.findByHash(keyHash))) {
+          await throttles.unknownKeys.failed(ip, undefined, report);
+          return undefined;
+        }
+      }
       // Both at once are one round trip at most. The budget goes by the hash: the key's id is not known yet.
       const [budget, holder] = await Promise.all([throttles.key.spendAhead(keyHash), store.findByHash(keyHash)]);
-      if (!holder) {
-        await throttles.unknownKeys.check(ip);
-        await throttles.unknownKeys.failed(ip);
-        return undefined;
-      }
+      if (!holder) return undefined;
       const { key, user } = holder;
       if (statusOf(user) !== 'active' || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;

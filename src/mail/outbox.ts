@@ -36,6 +36,7 @@ export type Mail = ReturnType<typeof createMail>;
  * Mails are stored first and sent afterwards, so that a mail server that is down loses none and delays nobody.
  *
  * @param transport Absent: mails are kept instead of sent.
+ * @param asked The language that the request under way asks for: of a mail to who has chosen none.
  */
 export const createMail = (
   store: MailStore,
@@ -43,6 +44,7 @@ export const createMail = (
   sender: Sender,
   transport: Transport | undefined,
   log: MailLog,
+  asked: () => string | undefined = () => undefined,
 ) => {
   const open = ({ id, sealed }: { id: string; sealed: string }) =>
     JSON.parse(sealer.open(sealed, contextOf(id))) as Contents;
@@ -65,7 +67,8 @@ export const createMail = (
 
   return {
     /** Resolves once the mail is stored. */
-    send: (to: Recipient, message: Message): Promise<void> => put({ to, message }, transport !== undefined),
+    send: (to: Recipient, message: Message): Promise<void> =>
+      put({ to: { ...to, locale: to.locale ?? asked() ?? null }, message }, transport !== undefined),
 
     /** Costs what `send` costs and leads to nothing, so that time does not tell whether there was somebody to write to. */
     decoy: (): Promise<void> => put({ decoy: randomBytes(randomInt(110, 170)).toString('base64url') }, true),

@@ -1,7 +1,9 @@
 // The oidc room: everything that knows oidc-provider. Stores reach it as arguments, by their types.
 import { calculateJwkThumbprint, exportJWK, generateKeyPair, type JSONWebKeySet, type JWK } from 'jose';
+import type { Audit } from '../domain/audit.ts';
 import type { Secrets } from '../domain/secrets.ts';
-import type { SigningKeyRecord, SigningKeys } from '../storage/signing-keys.ts';
+import type { SigningKeyRecord } from '../storage/signing-keys.ts';
+import type { Stores } from '../storage/stores.ts';
 
 /** The signing keys cannot be used; the message is for the operator. */
 export class SigningKeysError extends Error {}
@@ -29,14 +31,19 @@ export const publicKeys = (keys: JWK[]): JSONWebKeySet => ({
  * @throws {SigningKeysError} when the keys were sealed under another MASTER_KEY (or JWT_SECRET_KEY) than today's.
  */
 export const loadSigningKeys = async (
-  store: SigningKeys,
+  { signingKeys: store, atomically }: Pick<Stores, 'signingKeys' | 'atomically'>,
   secrets: Secrets,
+  audit: Audit,
   algorithms: readonly Algorithm[] = ['RS256', 'ES256'],
 ): Promise<JWK[]> => {
   let records = await store.list();
   const missing = algorithms.filter((alg) => !records.some((record) => record.alg === alg));
   if (missing.length > 0) {
-    await store.addFirst(await Promise.all(missing.map((alg) => generate(alg, secrets))));
+    const generated = await Promise.all(missing.map((alg) => generate(alg, secrets)));
+    await atomically(async () => {
+      for (const { kid, alg } of await store.addFirst(generated))
+        await audit.record({ type: 'signing_key.created', target: kid, details: { alg } });
+    });
     records = await store.list();
   }
   return records.map(({ kid, sealedJwk }) => {

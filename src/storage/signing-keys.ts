@@ -17,9 +17,13 @@ export const createSigningKeys = (prisma: PrismaClient) => ({
     }));
   },
 
-  /** Adds the keys unless some process added keys of the same algorithms first; the caller lists again afterwards. */
-  async addFirst(keys: SigningKeyRecord[]): Promise<void> {
-    await prisma.$transaction(async (tx) => {
+  /**
+   * Adds the keys unless some process added keys of the same algorithms first; the caller lists again afterwards.
+   *
+   * @returns those that were added.
+   */
+  addFirst: (keys: SigningKeyRecord[]): Promise<SigningKeyRecord[]> =>
+    prisma.$transaction(async (tx) => {
       // Two processes starting on an empty database: the second waits here, then sees the first one's keys.
       await tx.$executeRaw`LOCK TABLE signing_keys IN EXCLUSIVE MODE`;
       const known = await tx.signingKey.findMany({ select: { alg: true } });
@@ -27,6 +31,6 @@ export const createSigningKeys = (prisma: PrismaClient) => ({
       await tx.signingKey.createMany({
         data: missing.map((key) => ({ ...key, publicJwk: JSON.parse(JSON.stringify(key.publicJwk)) })),
       });
-    });
-  },
+      return missing;
+    }),
 });

@@ -129,7 +129,7 @@ export const interactionRoutes = (
     }
     if (!user) return refuse('invalid_credentials');
     if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');
-    rememberDevice(ctx, signIn.deviceMark(form.login));
+    rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
     goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
   };
 
