@@ -21,7 +21,7 @@ export const PageQuery = {
     .regex(/^[1-9]\d{0,2}$/, 'is no whole number from 1 to 200')
     .transform(Number)
     .refine((limit) => limit <= 200, 'is no whole number from 1 to 200')
-    .meta({ type: 'integer', minimum: 1, maximum: 200, default: 50, pattern: undefined })
-    .default(50),
+    .default(50)
+    .meta({ type: 'integer', minimum: 1, maximum: 200, pattern: undefined, description: '50 when absent.' }),
   cursor: z.string().min(1).max(4096).optional(),
 };

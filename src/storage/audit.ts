@@ -131,12 +131,17 @@ export const createAuditLog = (pool: Pool, macOf: MacOf, current: Units['current
       return rowsOf(found);
     },
 
-    /** Everything that names a user as actor or target, newest first. */
-    async listOf(userId: string, limit: number): Promise<AuditRow[]> {
+    /** What names a user as actor or target, newest first, from before `beforeSeq` on. */
+    async listOf(userId: string, beforeSeq: number | undefined, limit: number): Promise<AuditRow[]> {
+      // Each half walks its own index backwards; together they would be gathered and sorted for every page.
       return rowsOf(
         await pool.query(
-          'SELECT seq, event, mac FROM audit_events WHERE actor = $1 OR target = $1 ORDER BY seq DESC LIMIT $2',
-          [userId, limit],
+          `SELECT seq, event, mac FROM (
+             (SELECT * FROM audit_events WHERE actor = $1 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3)
+             UNION
+             (SELECT * FROM audit_events WHERE target = $1 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3)
+           ) AS named ORDER BY seq DESC LIMIT $3`,
+          [userId, beforeSeq, limit],
         ),
       );
     },

@@ -120,7 +120,6 @@ test('what callers go by is documented: budgets, waits, challenges, places, limi
       type: 'integer',
       minimum: 1,
       maximum: 200,
-      default: 50,
     });
   }
 });
