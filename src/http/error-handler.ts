@@ -102,6 +102,12 @@ export const storeDown = (error: Error): boolean => {
   return false;
 };
 
+/** What may be said of a failure that is the client's: words of a parser could quote what was sent. */
+const wordsOf = (error: Error): string | undefined => {
+  if (error instanceof SyntaxError) return 'the body is not JSON';
+  return 'expose' in error && error.expose === true ? error.message : undefined;
+};
+
 const told = (error: Error & { status?: unknown }, body: unknown): Told => {
   if (error instanceof DomainError)
     return {
@@ -136,7 +142,11 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
     return { status: 503, code: 'temporarily_unavailable', detail: 'A store is not available. Please try again.' };
   // koa-body and koa mark what the client did wrong; 501 is a method that nothing here is ever asked by.
   if (typeof error.status === 'number' && ((error.status >= 400 && error.status < 500) || error.status === 501))
-    return { status: error.status, code: 'invalid_request', detail: STATUS_CODES[error.status] ?? 'Bad Request' };
+    return {
+      status: error.status,
+      code: 'invalid_request',
+      detail: wordsOf(error) ?? STATUS_CODES[error.status] ?? '',
+    };
   return { status: 500, code: 'server_error', detail: 'Something went wrong on our side.' };
 };
 

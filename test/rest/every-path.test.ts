@@ -164,3 +164,14 @@ test('a method that nothing here is asked by is 501, a path that is not there 40
   t.is((await ask('GET', '/admin/nothing')).status, 404);
   t.like(await ask('OPTIONS', '/users/me'), { status: 204, allow: 'DELETE, GET, HEAD, PUT' });
 });
+
+for (const [status, body, type, detail] of [
+  [400, '{"email"', 'application/json', /not JSON/],
+  [415, 'email=a', 'application/x-www-form-urlencoded', /must be application\/json/],
+  [413, JSON.stringify({ email: 'a'.repeat(110_000) }), 'application/json', /too large/],
+] as const)
+  test(`a body that cannot be read is ${status}, in words`, async (t) => {
+    const answer = await rest.post('/auth/login', body, { 'content-type': type });
+    t.is(answer.status, status);
+    t.regex(String(answer.body.detail), detail);
+  });
