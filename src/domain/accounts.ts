@@ -224,13 +224,22 @@ export const createAccounts = (
   /**
    * Sets a new password, then ends every session and token of the user.
    *
+   * @param along What is written along with it, or the password stays.
    * @throws {DomainError} `unknown_user`, and the password's.
    */
-  async setPassword(email: string, password: string): Promise<User> {
+  async setPassword(
+    email: string,
+    password: string,
+    along: (changed: User) => Promise<void> = async () => {},
+  ): Promise<User> {
     const owner = await users.findByLogin(keyOf(email));
     const passwordHash = await passwords.hash(password, owner ?? { email });
-    const user = await users.setPasswordHash(keyOf(email), passwordHash);
-    if (!user) throw new DomainError('unknown_user', 'no user has this email address');
+    const user = await atomically(async () => {
+      const changed = await users.setPasswordHash(keyOf(email), passwordHash);
+      if (!changed) throw new DomainError('unknown_user', 'no user has this email address');
+      await along(changed);
+      return changed;
+    });
     await artifacts.destroyByAccount(user.id);
     return user;
   },
