@@ -23,15 +23,15 @@ await script(async () => {
     role,
     emailVerified: verified ?? false,
   } as const;
-  const user = await withApp(async ({ accounts, audit }) => {
-    const created = await accounts.create(account);
-    await audit.record({
-      type: 'user.created',
-      target: created.id,
-      details: { role: created.role, by: 'create-user' },
-    });
-    return created;
-  });
+  const user = await withApp(({ accounts, audit }) =>
+    accounts.create(account, (created) =>
+      audit.record({
+        type: 'user.created',
+        target: created.id,
+        details: { role: created.role, by: 'create-user' },
+      }),
+    ),
+  );
   return {
     id: user.id,
     email: user.email,

@@ -7,10 +7,10 @@ await script(async () => {
   const { email, password } = argumentsOf({ email: { type: 'string' }, password: { type: 'string' } }, USAGE);
   const address = required(email, 'email', USAGE);
   const chosen = required(password, 'password', USAGE);
-  const user = await withApp(async ({ accounts, audit }) => {
-    const changed = await accounts.setPassword(address, chosen);
-    await audit.record({ type: 'password.reset', target: changed.id, details: { by: 'reset-password' } });
-    return changed;
-  });
+  const user = await withApp(({ accounts, audit }) =>
+    accounts.setPassword(address, chosen, (changed) =>
+      audit.record({ type: 'password.reset', target: changed.id, details: { by: 'reset-password' } }),
+    ),
+  );
   return { id: user.id, email: user.email };
 });

@@ -106,6 +106,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     { appName: 'User Auth', host: new URL(issuer).host },
     smtpUrl === undefined ? undefined : createTransport(smtpUrl, mailFrom),
     log,
+    context.locale,
   );
   const foreignHashes = createForeignHashes(secrets);
   const { hostname } = new URL(issuer);
@@ -119,11 +120,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     foreignHashes,
   );
   const providers = createProviders(settings.federation, issuer);
-  const accounts = createAccounts(stores.users, stores.artifacts, passwords);
+  const accounts = createAccounts(stores, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer, (id) =>
     labelIn(providers.all, id),
   );
-  const alerts = createAlerts(accounts, mail, audit);
+  const alerts = createAlerts(stores, accounts, mail, audit);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, throttles.mayMail, issuer);
 
@@ -134,7 +135,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   };
   const openers = [...settings.keyEncryptionSecrets.map(createSecrets), secrets];
   const sealing = { seal: (openers[0] ?? secrets).seal, openers };
-  const keyring = await createKeyring(stores.signingKeys, sealing, audit, settings);
+  const keyring = await createKeyring(stores, sealing, audit, settings);
   const knownClients = createKnownClients(stores.clients);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
@@ -148,7 +149,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
-  const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
+  const apiKeys = createApiKeys(stores, throttles, audit);
   const tokens = createFirstPartyTokens(
     provider,
     stores,
@@ -167,8 +168,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notNoted);
   engine.extend((one) => one.use(bookkeeping));
   const requireUser = createRequireUser(tokens, apiKeys);
-  const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
-  const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
+  const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
+  const userImport = createUserImport(stores, foreignHashes, audit);
 
   const administration = createAdministration({
     users: stores.users,
@@ -176,6 +177,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     store: stores.administration,
     roles: stores.roles,
     artifacts: stores.artifacts,
+    atomically: stores.atomically,
     accounts,
     passwordReset,
     mail,
@@ -186,6 +188,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const identities = createIdentities({
     users: stores.users,
     identities: stores.identities,
+    atomically: stores.atomically,
     deletion,
     verification,
     mail,

@@ -1,5 +1,6 @@
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { boundRequests, type RequestBounds } from './request-bounds.ts';
 
 export type Listener = {
   /** The port that was taken, when any free one was asked for. */
@@ -8,9 +9,19 @@ export type Listener = {
   close(graceMs: number): Promise<void>;
 };
 
-/** Serves HTTP. @throws the system's error when the address cannot be listened on. */
-export const listen = async (app: RequestListener, port: number, host: string): Promise<Listener> => {
+/**
+ * Serves HTTP.
+ *
+ * @throws the system's error when the address cannot be listened on.
+ */
+export const listen = async (
+  app: RequestListener,
+  port: number,
+  host: string,
+  bounds?: Partial<RequestBounds>,
+): Promise<Listener> => {
   const server = createServer(app);
+  boundRequests(server, bounds);
   // Node takes a connection on which nothing was said yet for a busy one; browsers open some in advance.
   const unused = new Set<Socket>();
   server.on('connection', (socket: Socket) => {

@@ -67,7 +67,7 @@ withPostgres(
     const count = async (table: string) => (await client.query(`SELECT count(*)::int AS n FROM ${table}`)).rows[0].n;
     t.is(await count('users'), 1);
     t.is(await count('oauth_clients'), 1);
-    t.is(await count('signing_keys'), 2);
+    t.is(await count('signing_keys'), 4);
     await client.end();
     const { code, stderr } = await service.stop();
     t.is(code, 0);

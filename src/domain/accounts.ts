@@ -1,8 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import type { Recipient } from '../mail/messages.ts';
-import type { Artifacts } from '../storage/artifacts.ts';
-import type { User, Users } from '../storage/users.ts';
-import { DomainError } from './errors.ts';
+import type { Stores } from '../storage/stores.ts';
+import type { User } from '../storage/users.ts';
+import { checkAll, DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
 import { isBanned, statusOf } from './user-status.ts';
 
@@ -105,7 +105,10 @@ export const conflict = (why: keyof typeof taken): DomainError => taken[why]();
 
 export type Accounts = ReturnType<typeof createAccounts>;
 
-export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Passwords) => ({
+export const createAccounts = (
+  { users, artifacts, atomically }: Pick<Stores, 'users' | 'artifacts' | 'atomically'>,
+  passwords: Passwords,
+) => ({
   /** The account with this id, or undefined when there is none, it is banned, or about to be erased. */
   async find(id: string): Promise<User | undefined> {
     const user = await users.findById(id);
@@ -121,7 +124,11 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
    *   the same time.
    */
   async authenticate(login: string, password: string): Promise<User | undefined> {
-    const user = await users.findByLogin(keyOf(login));
+    return this.verify(await users.findByLogin(keyOf(login)), password);
+  },
+
+  /** As `authenticate`, for whoever a login named, if anybody. */
+  async verify(user: User | undefined, password: string): Promise<User | undefined> {
     const matches = await passwords.verify(user?.passwordHash, password);
     if (!user || !matches || isBanned(user)) return undefined;
     if (user.eraseAfter && user.eraseAfter.getTime() <= Date.now()) return undefined;
@@ -135,63 +142,106 @@ export const createAccounts = (users: Users, artifacts: Artifacts, passwords: Pa
   },
 
   /**
+   * @param along What is written along with it, or the account is not made either.
    * @throws {DomainError} `invalid_email`, `invalid_username`, `invalid_role`, `email_taken`, `username_taken`, and the password's.
    */
-  async create(account: NewAccount): Promise<User> {
+  async create(account: NewAccount, along: (created: User) => Promise<void> = async () => {}): Promise<User> {
     const { email, username, password, role = 'user', emailVerified = false, profile = {} } = account;
+    await checkAll(
+      () => checkEmail(email),
+      () => usernameColumns(username ?? null),
+      () => password !== undefined && passwords.check(password, { email, username }),
+    );
     const columns = { ...emailColumns(email), ...usernameColumns(username ?? null) };
-    const passwordHash = password === undefined ? null : await passwords.hash(password, { email, username });
-    const created = await users.create({
-      ...profileColumns(profile),
-      ...columns,
-      id: randomUUID(),
-      emailVerified,
-      // Nobody but the operator makes an account whose address is proven already.
-      holderProven: emailVerified,
-      passwordHash,
-      role,
+    // Both at once; the row itself decides, should somebody be faster. A name that is taken costs no hash.
+    const [ofEmail, ofUsername] = await Promise.all([
+      users.findByLogin(columns.emailKey),
+      columns.usernameKey === null ? undefined : users.findByLogin(columns.usernameKey),
+    ]);
+    await checkAll(
+      () => {
+        if (ofEmail) throw conflict('email_taken');
+      },
+      () => {
+        if (ofUsername) throw conflict('username_taken');
+      },
+    );
+    const passwordHash = password === undefined ? null : await passwords.rehash(password);
+    return atomically(async () => {
+      const created = await users.create({
+        ...profileColumns(profile),
+        ...columns,
+        id: randomUUID(),
+        emailVerified,
+        // Nobody but the operator makes an account whose address is proven already.
+        holderProven: emailVerified,
+        passwordHash,
+        role,
+      });
+      if (typeof created === 'string') throw conflict(created);
+      await along(created);
+      return created;
     });
-    if (typeof created === 'string') throw conflict(created);
-    return created;
   },
 
   /**
    * Changes what a person may change of themselves; what is absent stays, null clears.
    *
+   * @param along What is written along with it, or nothing is changed.
    * @throws {DomainError} `invalid_username`, `username_taken`.
    */
-  async updateProfile(id: string, changes: ProfileChanges): Promise<User> {
+  async updateProfile(
+    id: string,
+    changes: ProfileChanges,
+    along: (changed: User) => Promise<User> = async (changed) => changed,
+  ): Promise<User> {
     const { username, ...profile } = changes;
-    const updated = await users.update(id, {
-      ...(username !== undefined && usernameColumns(username)),
-      ...profileColumns(profile),
+    const columns = { ...(username !== undefined && usernameColumns(username)), ...profileColumns(profile) };
+    return atomically(async () => {
+      const updated = await users.update(id, columns);
+      if (updated === 'username_taken') throw conflict(updated);
+      if (!updated) throw new DomainError('unknown_user');
+      return along(updated);
     });
-    if (updated === 'username_taken') throw conflict(updated);
-    if (!updated) throw new DomainError('unknown_user');
-    return updated;
   },
 
   /**
    * Replaces the password of somebody who has just shown the old one, and ends everything they are signed in with.
    *
+   * @param along What is written along with it, or the password stays.
    * @throws {DomainError} the password's; `invalid_credentials` when somebody else changed it meanwhile.
    */
-  async changePassword(user: User, password: string): Promise<void> {
-    if (!(await users.choosePassword(user.id, user.passwordHash, await passwords.hash(password, user))))
-      throw new DomainError('invalid_credentials', 'The password was changed in the meantime');
+  async changePassword(user: User, password: string, along: () => Promise<void>): Promise<void> {
+    const passwordHash = await passwords.hash(password, user);
+    // Before as well as after: with a store down nothing is changed, and who signs in meanwhile is signed out again.
+    await artifacts.destroyByAccount(user.id);
+    await atomically(async () => {
+      if (!(await users.choosePassword(user.id, user.passwordHash, passwordHash)))
+        throw new DomainError('invalid_credentials', 'The password was changed in the meantime');
+      await along();
+    });
     await artifacts.destroyByAccount(user.id);
   },
 
   /**
    * Sets a new password, then ends every session and token of the user.
    *
+   * @param along What is written along with it, or the password stays.
    * @throws {DomainError} `unknown_user`, and the password's.
    */
-  async setPassword(email: string, password: string): Promise<User> {
+  async setPassword(
+    email: string,
+    password: string,
+    along: (changed: User) => Promise<void> = async () => {},
+  ): Promise<User> {
     const owner = await users.findByLogin(keyOf(email));
     const passwordHash = await passwords.hash(password, owner ?? { email });
-    const user = await users.setPasswordHash(keyOf(email), passwordHash);
-    if (!user) throw new DomainError('unknown_user', 'no user has this email address');
+    const user = await atomically(async () => {
+      const changed = await users.setPasswordHash(keyOf(email), passwordHash);
+      if (!changed) throw new DomainError('unknown_user', 'no user has this email address');
+      await along(changed);
+      return changed;
+    });
     await artifacts.destroyByAccount(user.id);
     return user;
   },

@@ -3,6 +3,7 @@ import type { Mail } from '../mail/outbox.ts';
 import type { AdministeredColumns, AdministrationStore, Ended, Unchanged } from '../storage/administration.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
 import type { Roles } from '../storage/roles.ts';
+import type { Stores } from '../storage/stores.ts';
 import type { UserFilter, UserOrder, UserPage, UserPosition, UserSearch } from '../storage/user-search.ts';
 import type { User, Users } from '../storage/users.ts';
 import {
@@ -20,7 +21,7 @@ import type { Audit } from './audit.ts';
 import { isAdministrative } from './claims.ts';
 import { DomainError } from './errors.ts';
 import type { PasswordReset } from './password-reset.ts';
-import { changesOf } from './user-changes.ts';
+import { banOf, changesOf, toldOf } from './user-changes.ts';
 import { isBanned } from './user-status.ts';
 
 export type { UserOrder, UserPosition };
@@ -60,6 +61,7 @@ export type AdministrationParts = {
   store: AdministrationStore;
   roles: Roles;
   artifacts: Artifacts;
+  atomically: Stores['atomically'];
   accounts: Accounts;
   passwordReset: PasswordReset;
   mail: Mail;
@@ -71,7 +73,7 @@ const lastAdmin = () => new DomainError('last_admin', 'this is the last administ
 export type Administration = ReturnType<typeof createAdministration>;
 
 export const createAdministration = (parts: AdministrationParts) => {
-  const { users, search, store, roles, artifacts, accounts, passwordReset, mail, audit } = parts;
+  const { users, search, store, roles, artifacts, atomically, accounts, passwordReset, mail, audit } = parts;
 
   /** @throws {DomainError} `unknown_user` */
   const find = async (id: string): Promise<User> => {
@@ -128,11 +130,15 @@ export const createAdministration = (parts: AdministrationParts) => {
     async create(actor: User, account: NewAccount): Promise<User> {
       const { role = 'user', password } = account;
       await requireRole(actor, role);
-      const user = await accounts.create(account);
       const invited = password === undefined;
-      await audit.record({ type: 'user.created', target: user.id, details: { role, invited } });
-      if (invited) await passwordReset.invite(user);
-      return user;
+      return accounts.create(account, async (user) => {
+        await audit.record({
+          type: 'user.created',
+          target: user.id,
+          details: { role, invited, before: null, after: toldOf(user) },
+        });
+        if (invited) await passwordReset.invite(user);
+      });
     },
 
     /**
@@ -149,26 +155,28 @@ export const createAdministration = (parts: AdministrationParts) => {
         ...(email !== undefined && emailColumns(email)),
         ...(username !== undefined && usernameColumns(username)),
       };
-      const { before, after } = await change(user.id, (found) => {
-        const moved = named.emailKey !== undefined && named.emailKey !== found.emailKey;
-        return {
-          columns: {
-            ...profileColumns(profile),
-            ...named,
-            role,
-            emailVerified: email_verified ?? (moved ? false : undefined),
-            // The operator's word on the address is a word on its holder.
-            holderProven: email_verified ?? (moved ? false : undefined),
-          },
-          ended: moved ? ['oneTimeTokens'] : [],
-        };
+      return atomically(async () => {
+        const { before, after } = await change(user.id, (found) => {
+          const moved = named.emailKey !== undefined && named.emailKey !== found.emailKey;
+          return {
+            columns: {
+              ...profileColumns(profile),
+              ...named,
+              role,
+              emailVerified: email_verified ?? (moved ? false : undefined),
+              // The operator's word on the address is a word on its holder.
+              holderProven: email_verified ?? (moved ? false : undefined),
+            },
+            ended: moved ? ['oneTimeTokens'] : [],
+          };
+        });
+        const details = changesOf(before, after);
+        if (details) await audit.record({ type: 'user.updated', target: user.id, details });
+        if (before.emailKey !== after.emailKey && !isBanned(after))
+          for (const to of [before, after])
+            await mail.send(recipientOf(to), { template: 'email_changed', newEmail: after.email });
+        return after;
       });
-      const details = changesOf(before, after);
-      if (details) await audit.record({ type: 'user.updated', target: user.id, details });
-      if (before.emailKey !== after.emailKey && !isBanned(after))
-        for (const to of [before, after])
-          await mail.send(recipientOf(to), { template: 'email_changed', newEmail: after.email });
-      return after;
     },
 
     /**
@@ -181,8 +189,10 @@ export const createAdministration = (parts: AdministrationParts) => {
       // Asked before anything ends; asked again, with nobody else changing it, by what erases.
       if (await store.isLastAdministrator(user.id)) throw lastAdmin();
       await artifacts.destroyByAccount(user.id);
-      done(await store.erase(user.id));
-      await audit.record({ type: 'user.erased', target: user.id });
+      await atomically(async () => {
+        const erased = done(await store.erase(user.id));
+        await audit.record({ type: 'user.erased', target: user.id, details: { before: toldOf(erased) } });
+      });
     },
 
     /**
@@ -196,20 +206,21 @@ export const createAdministration = (parts: AdministrationParts) => {
       const user = await findWithinReach(actor, id);
       if (user.id === actor.id) throw new DomainError('own_account', 'nobody can ban themselves');
       const now = new Date();
-      const { after } = await change(user.id, (found) => ({
-        columns: {
-          bannedAt: isBanned(found, now) ? found.bannedAt : now,
-          bannedUntil: until ?? null,
-          banReason: reason,
-        },
-        ended: ['artifacts', 'apiKeys', 'oneTimeTokens'],
-      }));
-      const details = { reason, until: until?.toISOString() };
-      await Promise.all([
-        audit.record({ type: 'user.banned', target: user.id, details }),
-        artifacts.destroyByAccount(user.id),
-      ]);
-      return after;
+      const banned = await atomically(async () => {
+        const { before, after } = await change(user.id, (found) => ({
+          columns: {
+            bannedAt: isBanned(found, now) ? found.bannedAt : now,
+            bannedUntil: until ?? null,
+            banReason: reason,
+          },
+          ended: ['artifacts', 'apiKeys', 'oneTimeTokens'],
+        }));
+        const details = { reason, until: until?.toISOString(), before: banOf(before), after: banOf(after) };
+        await audit.record({ type: 'user.banned', target: user.id, details });
+        return after;
+      });
+      await artifacts.destroyByAccount(user.id);
+      return banned;
     },
 
     /** Lifts a ban, if there is one. @throws {DomainError} `unknown_user`, `beyond_own_role`. */
@@ -218,11 +229,14 @@ export const createAdministration = (parts: AdministrationParts) => {
       if (!user.bannedAt) return user;
       // What was made in the very moment of the ban, or left behind by a Redis that failed then, must not come back to life.
       await artifacts.destroyByAccount(user.id);
-      const { after } = await change(user.id, () => ({
-        columns: { bannedAt: null, bannedUntil: null, banReason: null },
-      }));
-      await audit.record({ type: 'user.unbanned', target: user.id });
-      return after;
+      return atomically(async () => {
+        const { before, after } = await change(user.id, () => ({
+          columns: { bannedAt: null, bannedUntil: null, banReason: null },
+        }));
+        const details = { before: banOf(before), after: banOf(after) };
+        await audit.record({ type: 'user.unbanned', target: user.id, details });
+        return after;
+      });
     },
 
     /** Ends every session and token; API keys stay. @throws {DomainError} `unknown_user`, `beyond_own_role`. */

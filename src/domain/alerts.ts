@@ -1,11 +1,17 @@
 import type { Mail } from '../mail/outbox.ts';
+import type { Stores } from '../storage/stores.ts';
 import { type Accounts, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 
 export type Alerts = ReturnType<typeof createAlerts>;
 
 /** What the holder of an account should hear of at once, in case it was not them; and the log as well. */
-export const createAlerts = (accounts: Accounts, mail: Mail, audit: Audit) => ({
+export const createAlerts = (
+  { atomically }: Pick<Stores, 'atomically'>,
+  accounts: Accounts,
+  mail: Mail,
+  audit: Audit,
+) => ({
   async passwordChanged(user: User): Promise<void> {
     await mail.send(recipientOf(user), { template: 'password_changed' });
     await audit.record({ type: 'password.changed', actor: user.id, target: user.id });
@@ -18,8 +24,10 @@ export const createAlerts = (accounts: Accounts, mail: Mail, audit: Audit) => ({
    * @see [RFC 9700 §4.14.2](https://www.rfc-editor.org/rfc/rfc9700.html#section-4.14.2)
    */
   async tokenReused(userId: string, clientId: string, app: string): Promise<void> {
-    await audit.record({ type: 'token.reused', target: userId, client: clientId });
-    const user = await accounts.find(userId);
-    if (user) await mail.send(recipientOf(user), { template: 'token_reused', app });
+    await atomically(async () => {
+      await audit.record({ type: 'token.reused', target: userId, client: clientId });
+      const user = await accounts.find(userId);
+      if (user) await mail.send(recipientOf(user), { template: 'token_reused', app });
+    });
   },
 });

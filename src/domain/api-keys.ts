@@ -1,8 +1,8 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { crc32 } from 'node:zlib';
-import type { ApiKey, ApiKeys as Store } from '../storage/api-keys.ts';
-import type { Roles } from '../storage/roles.ts';
+import type { ApiKey } from '../storage/api-keys.ts';
+import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
@@ -87,7 +87,11 @@ const shown = ({ keyHash: _, userId: __, ...key }: ApiKey): ShownKey => key;
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
-export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, audit: Audit) => {
+export const createApiKeys = (
+  { apiKeys: store, roles, atomically }: Pick<Stores, 'apiKeys' | 'roles' | 'atomically'>,
+  throttles: Throttles,
+  audit: Audit,
+) => {
   const fresh = () => {
     const secret = newApiKey();
     return { secret, columns: { id: randomUUID(), prefix: secret.slice(0, PREFIX_LENGTH), keyHash: sha256(secret) } };
@@ -103,13 +107,11 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
       store.touch(key.id).catch(() => {});
       return;
     }
-    if ((await store.touch(key.id)) === 'first')
-      await audit.record({
-        type: 'api_key.first_used',
-        actor: key.userId,
-        target: key.id,
-        details: { owner: key.userId },
-      });
+    await atomically(async () => {
+      if ((await store.touch(key.id)) !== 'first') return;
+      const details = { owner: key.userId };
+      await audit.record({ type: 'api_key.first_used', actor: key.userId, target: key.id, details });
+    });
   };
 
   return {
@@ -122,24 +124,33 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
       { name, scopes, expiresAt, allowedNetworks = [] }: NewKey,
     ): Promise<ShownKey & { key: string }> {
       const { secret, columns } = fresh();
-      const created = await store.create(
-        { ...columns, userId, name, scopes, allowedNetworks, expiresAt: expiresAt ?? null },
-        MAX_KEYS,
-      );
-      if (!created) throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
-      const { prefix } = created;
-      const details = { owner: userId, name, prefix, scopes, allowed_networks: allowedNetworks, expires_at: expiresAt };
-      await audit.record({ type: 'api_key.created', target: created.id, details });
-      return { ...shown(created), key: secret };
+      const row = { ...columns, userId, name, scopes, allowedNetworks, expiresAt: expiresAt ?? null };
+      return atomically(async () => {
+        const created = await store.create(row, MAX_KEYS);
+        if (!created)
+          throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
+        const { prefix } = created;
+        const details = {
+          owner: userId,
+          name,
+          prefix,
+          scopes,
+          allowed_networks: allowedNetworks,
+          expires_at: expiresAt,
+        };
+        await audit.record({ type: 'api_key.created', target: created.id, details });
+        return { ...shown(created), key: secret };
+      });
     },
 
     list: async (userId: string): Promise<ShownKey[]> => (await store.list(userId)).map(shown),
 
     /** @throws {DomainError} `unknown_api_key` also for somebody else's. */
-    async remove(userId: string, id: string): Promise<void> {
-      if (!(await store.remove(userId, id))) throw new DomainError('unknown_api_key', 'there is no such key');
-      await audit.record({ type: 'api_key.revoked', target: id, details: { owner: userId } });
-    },
+    remove: (userId: string, id: string): Promise<void> =>
+      atomically(async () => {
+        if (!(await store.remove(userId, id))) throw new DomainError('unknown_api_key', 'there is no such key');
+        await audit.record({ type: 'api_key.revoked', target: id, details: { owner: userId } });
+      }),
 
     /**
      * A new secret for a key; the old one goes on for `overlapSeconds`, so that a service can be changed over.
@@ -148,19 +159,17 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
      */
     async rotate(userId: string, id: string, overlapSeconds: number): Promise<ShownKey & { key: string }> {
       const { secret, columns } = fresh();
-      const rotated = await store.rotate(
-        userId,
-        id,
-        columns,
-        new Date(Date.now() + overlapSeconds * 1000),
-        MAX_KEYS_WITH_OVERLAPS,
-      );
-      if (rotated === 'too_many')
-        throw new DomainError('too_many_api_keys', 'too many keys are in their overlap already');
-      if (!rotated) throw new DomainError('unknown_api_key', 'there is no such key');
-      const details = { owner: userId, successor: rotated.id, prefix: rotated.prefix, overlap_seconds: overlapSeconds };
-      await audit.record({ type: 'api_key.rotated', target: id, details });
-      return { ...shown(rotated), key: secret };
+      const overlapEnds = new Date(Date.now() + overlapSeconds * 1000);
+      return atomically(async () => {
+        const rotated = await store.rotate(userId, id, columns, overlapEnds, MAX_KEYS_WITH_OVERLAPS);
+        if (rotated === 'too_many')
+          throw new DomainError('too_many_api_keys', 'too many keys are in their overlap already');
+        if (!rotated) throw new DomainError('unknown_api_key', 'there is no such key');
+        const { id: successor, prefix } = rotated;
+        const details = { owner: userId, successor, prefix, overlap_seconds: overlapSeconds };
+        await audit.record({ type: 'api_key.rotated', target: id, details });
+        return { ...shown(rotated), key: secret };
+      });
     },
 
     /**
@@ -178,13 +187,17 @@ export const createApiKeys = (store: Store, roles: Roles, throttles: Throttles, 
     ): Promise<{ user: User; scopes: ReadonlySet<string>; keyId: string } | undefined> {
       if (!isApiKey(secret)) return undefined;
       const keyHash = sha256(secret);
+      if (!store.knows(keyHash)) {
+        // Before the database is asked: whoever tries keys out costs it nothing once they are found out.
+        await throttles.unknownKeys.check(ip, undefined, report);
+        if (!(await store.findByHash(keyHash))) {
+          await throttles.unknownKeys.failed(ip, undefined, report);
+          return undefined;
+        }
+      }
       // Both at once are one round trip at most. The budget goes by the hash: the key's id is not known yet.
       const [budget, holder] = await Promise.all([throttles.key.spendAhead(keyHash), store.findByHash(keyHash)]);
-      if (!holder) {
-        await throttles.unknownKeys.check(ip);
-        await throttles.unknownKeys.failed(ip);
-        return undefined;
-      }
+      if (!holder) return undefined;
       const { key, user } = holder;
       if (statusOf(user) !== 'active' || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
       if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;

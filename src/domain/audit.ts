@@ -112,9 +112,9 @@ export const createAudit = (log: AuditLog, secrets: Secrets, facts: () => Reques
     list: async (filter: AuditFilter, before: number | undefined, limit: number): Promise<RecordedEvent[]> =>
       (await log.list(filter, before, limit)).map(told),
 
-    /** What the log holds about one user, newest first. */
-    listOf: async (userId: string, limit: number): Promise<RecordedEvent[]> =>
-      (await log.listOf(userId, limit)).map(told),
+    /** What the log holds about one user, newest first. @param before Only events before this place in the log. */
+    listOf: async (userId: string, limit: number, before?: number): Promise<RecordedEvent[]> =>
+      (await log.listOf(userId, before, limit)).map(told),
 
     /**
      * Goes through the whole log. Rows removed from its end leave no trace in it: keep the head of one run to compare the next with.

@@ -1,6 +1,5 @@
 import type { Mail } from '../mail/outbox.ts';
-import type { Artifacts } from '../storage/artifacts.ts';
-import type { Users } from '../storage/users.ts';
+import type { Stores } from '../storage/stores.ts';
 import { recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
@@ -17,7 +16,7 @@ export type Deletion = ReturnType<typeof createDeletion>;
 
 /** An account that its holder wants deleted: locked at once, erased after a grace in which signing in restores it. */
 export const createDeletion = (
-  { users, artifacts }: { users: Users; artifacts: Artifacts },
+  { users, artifacts, atomically }: Pick<Stores, 'users' | 'artifacts' | 'atomically'>,
   mail: Mail,
   audit: Audit,
 ) => ({
@@ -28,28 +27,32 @@ export const createDeletion = (
    */
   async schedule(user: User): Promise<void> {
     const eraseAfter = new Date(Date.now() + GRACE_DAYS * 86_400_000);
-    const scheduled = await users.scheduleErasure(user.id, eraseAfter);
-    if (scheduled === 'last_admin') throw lastAdmin();
-    await artifacts.destroyByAccount(user.id);
-    // Somebody else was faster.
-    if (!scheduled) return;
-    await mail.send(recipientOf(user), { template: 'deletion_scheduled', date: eraseAfter.toISOString() });
-    await audit.record({
-      type: 'user.deletion_requested',
-      target: user.id,
-      details: { erase_after: eraseAfter.toISOString() },
+    await atomically(async () => {
+      const scheduled = await users.scheduleErasure(user.id, eraseAfter);
+      if (scheduled === 'last_admin') throw lastAdmin();
+      // Somebody else was faster.
+      if (!scheduled) return;
+      await mail.send(recipientOf(user), { template: 'deletion_scheduled', date: eraseAfter.toISOString() });
+      await audit.record({
+        type: 'user.deletion_requested',
+        target: user.id,
+        details: { erase_after: eraseAfter.toISOString() },
+      });
     });
+    await artifacts.destroyByAccount(user.id);
   },
 
   /** The account as it was, for who has just shown its password. Undefined when the grace is over. */
   async restore(user: User): Promise<User | undefined> {
     // What was left where ending it failed half-way must not come back to life.
     await artifacts.destroyByAccount(user.id);
-    const restored = await users.cancelErasure(user.id);
-    if (!restored) return undefined;
-    await mail.send(recipientOf(restored), { template: 'deletion_cancelled' });
-    await audit.record({ type: 'user.restored', actor: user.id, target: user.id });
-    return restored;
+    return atomically(async () => {
+      const restored = await users.cancelErasure(user.id);
+      if (!restored) return undefined;
+      await mail.send(recipientOf(restored), { template: 'deletion_cancelled' });
+      await audit.record({ type: 'user.restored', actor: user.id, target: user.id });
+      return restored;
+    });
   },
 
   /**
@@ -63,9 +66,12 @@ export const createDeletion = (
       const due = await users.dueForErasure(BATCH);
       for (const id of due) {
         await artifacts.destroyByAccount(id);
-        if (!(await users.erase(id))) continue;
-        await audit.record({ type: 'user.erased', target: id });
-        erased += 1;
+        const gone = await atomically(async () => {
+          if (!(await users.erase(id))) return false;
+          await audit.record({ type: 'user.erased', target: id });
+          return true;
+        });
+        if (gone) erased += 1;
       }
       if (due.length < BATCH) return erased;
     }

@@ -47,6 +47,8 @@ export class DomainError extends Error {
   readonly code: ErrorCode;
   /** When trying again may help. */
   readonly retryAfterSeconds: number | undefined;
+  /** What else is wrong with the same request. */
+  others: DomainError[] = [];
 
   constructor(code: ErrorCode, message: string = code, retryAfterSeconds?: number) {
     super(message);
@@ -55,3 +57,19 @@ export class DomainError extends Error {
     this.code = code;
   }
 }
+
+/** Runs every check, and throws what all of them find as one. */
+export const checkAll = async (...checks: (() => unknown)[]): Promise<void> => {
+  const found: DomainError[] = [];
+  for (const check of checks)
+    try {
+      await check();
+    } catch (error) {
+      if (!(error instanceof DomainError)) throw error;
+      found.push(error);
+    }
+  const [first, ...others] = found;
+  if (!first) return;
+  first.others = others;
+  throw first;
+};

@@ -1,6 +1,7 @@
 import { randomInt, randomUUID } from 'node:crypto';
 import type { Mail } from '../mail/outbox.ts';
 import type { Identity, IdentityColumns, Identities as IdentityStore } from '../storage/identities.ts';
+import type { Atomically } from '../storage/units.ts';
 import type { Users } from '../storage/users.ts';
 import { emailColumns, isEmail, keyOf, profileColumns, recipientOf, type User, usernameColumns } from './accounts.ts';
 import type { Audit } from './audit.ts';
@@ -68,6 +69,7 @@ const isSameMailbox = (a: string, b: string): boolean => {
 export type IdentityParts = {
   users: Users;
   identities: IdentityStore;
+  atomically: Atomically;
   deletion: Deletion;
   verification: Verification;
   mail: Mail;
@@ -75,6 +77,9 @@ export type IdentityParts = {
   throttles: Pick<Throttles, 'register' | 'mayMail'>;
   providers: NamedProvider[];
 };
+
+/** Somebody was faster with an address or a name. */
+class Taken extends Error {}
 
 /** What people call a provider; its id where it is not set up any more. */
 export const labelIn = (providers: NamedProvider[], id: string): string =>
@@ -84,7 +89,7 @@ export type Identities = ReturnType<typeof createIdentities>;
 
 /** Who people are at other providers, and which account that signs in to. */
 export const createIdentities = (parts: IdentityParts) => {
-  const { users, identities, deletion, verification, mail, audit, throttles, providers } = parts;
+  const { users, identities, atomically, deletion, verification, mail, audit, throttles, providers } = parts;
   const labelOf = (id: string): string => labelIn(providers, id);
 
   const linked = async (user: User, { provider }: Vouched): Promise<void> => {
@@ -117,26 +122,43 @@ export const createIdentities = (parts: IdentityParts) => {
   const signUp = async (vouched: Vouched, email: string, attempt: number): Promise<User | undefined> => {
     const base = derivedUsername(vouched);
     const username = attempt === 0 ? base : `${base}-${randomInt(10 ** (attempt + 2))}`;
-    const created = await identities.signUp(
-      {
-        ...profileColumns({ name: vouched.name, picture: vouched.picture }),
-        ...emailColumns(email),
-        ...usernameColumns(username),
-        id: randomUUID(),
-        emailVerified: vouched.emailVerified,
-        // A provider that is not to be believed for this address may have let in anybody: its owner is asked when they come.
-        holderProven: vouched.emailVerified && vouched.authoritative,
-        passwordHash: null,
-        role: 'user',
-      },
-      columnsOf(vouched),
-    );
-    if (typeof created === 'string') return undefined;
-    const details = { method: vouched.provider };
-    await audit.record({ type: 'user.registered', actor: created.id, target: created.id, details });
-    if (!created.emailVerified && (await throttles.mayMail(created.emailKey))) await verification.mailLink(created);
-    return created;
+    const columns = emailColumns(email);
+    const mails = !vouched.emailVerified && (await throttles.mayMail(columns.emailKey));
+    try {
+      return await atomically(async () => {
+        const created = await identities.signUp(
+          {
+            ...profileColumns({ name: vouched.name, picture: vouched.picture }),
+            ...columns,
+            ...usernameColumns(username),
+            id: randomUUID(),
+            emailVerified: vouched.emailVerified,
+            // A provider that is not to be believed for this address may have let in anybody: its owner is asked when they come.
+            holderProven: vouched.emailVerified && vouched.authoritative,
+            passwordHash: null,
+            role: 'user',
+          },
+          columnsOf(vouched),
+        );
+        // The transaction is over with what violated a constraint of its.
+        if (typeof created === 'string') throw new Taken();
+        const details = { method: vouched.provider };
+        await audit.record({ type: 'user.registered', actor: created.id, target: created.id, details });
+        if (mails) await verification.mailLink(created);
+        return created;
+      });
+    } catch (error) {
+      if (error instanceof Taken) return undefined;
+      throw error;
+    }
   };
+
+  const linkTo = (user: User, vouched: Vouched, emailKey?: string) =>
+    atomically(async () => {
+      const outcome = await identities.link(user.id, columnsOf(vouched), emailKey);
+      if (outcome === 'linked') await linked(user, vouched);
+      return outcome;
+    });
 
   return {
     /**
@@ -185,10 +207,7 @@ export const createIdentities = (parts: IdentityParts) => {
           throw new DomainError('account_exists', 'there is an account with this address: sign in to it first');
         }
         const user = await admitted(holder, vouched, arrival);
-        if ((await identities.link(user.id, columnsOf(vouched), keyOf(email))) === 'linked') {
-          await linked(user, vouched);
-          return user;
-        }
+        if ((await linkTo(user, vouched, keyOf(email))) === 'linked') return user;
       }
       throw new Error('the account changed each time it was looked at');
     },
@@ -217,12 +236,11 @@ export const createIdentities = (parts: IdentityParts) => {
      * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account.
      */
     async link(user: User, vouched: Vouched): Promise<void> {
-      const outcome = await identities.link(user.id, columnsOf(vouched));
+      const outcome = await linkTo(user, vouched);
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
       if (outcome === 'unproven')
         throw new DomainError('email_not_verified', 'the address of the account must be confirmed first');
-      if (outcome === 'linked') await linked(user, vouched);
     },
 
     /**
@@ -231,15 +249,16 @@ export const createIdentities = (parts: IdentityParts) => {
      * @param id A uuid.
      * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`.
      */
-    async unlink(user: User, id: string): Promise<void> {
-      const outcome = await identities.unlink(user.id, id, providers);
-      if (outcome === 'last_way_in')
-        throw new DomainError('last_way_in', 'nothing would be left to sign in with: set a password first');
-      if (!outcome) throw new DomainError('unknown_identity', 'there is no such identity');
-      const { provider } = outcome;
-      await mail.send(recipientOf(user), { template: 'sign_in_method_removed', provider: labelOf(provider) });
-      await audit.record({ type: 'identity.unlinked', actor: user.id, target: user.id, details: { provider } });
-    },
+    unlink: (user: User, id: string): Promise<void> =>
+      atomically(async () => {
+        const outcome = await identities.unlink(user.id, id, providers);
+        if (outcome === 'last_way_in')
+          throw new DomainError('last_way_in', 'nothing would be left to sign in with: set a password first');
+        if (!outcome) throw new DomainError('unknown_identity', 'there is no such identity');
+        const { provider } = outcome;
+        await mail.send(recipientOf(user), { template: 'sign_in_method_removed', provider: labelOf(provider) });
+        await audit.record({ type: 'identity.unlinked', actor: user.id, target: user.id, details: { provider } });
+      }),
 
     labelOf,
   };

@@ -1,7 +1,6 @@
 import type { Mail } from '../mail/outbox.ts';
-import type { Artifacts } from '../storage/artifacts.ts';
-import type { OneTimeTokens, Redeemed } from '../storage/one-time-tokens.ts';
-import type { Users } from '../storage/users.ts';
+import type { Redeemed } from '../storage/one-time-tokens.ts';
+import type { Stores } from '../storage/stores.ts';
 import { keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
@@ -22,7 +21,7 @@ export type PasswordReset = ReturnType<typeof createPasswordReset>;
 
 /** A new password for who can read the account's mail. */
 export const createPasswordReset = (
-  { users, oneTimeTokens, artifacts }: { users: Users; oneTimeTokens: OneTimeTokens; artifacts: Artifacts },
+  { users, oneTimeTokens, artifacts, atomically }: Pick<Stores, 'users' | 'oneTimeTokens' | 'artifacts' | 'atomically'>,
   passwords: Passwords,
   mail: Mail,
   audit: Audit,
@@ -42,11 +41,12 @@ export const createPasswordReset = (
     return `${issuer}/reset-password?token=${token}`;
   };
 
-  const mailLink = async (user: User): Promise<void> => {
-    const link = await issue(user, RESET_MINUTES * 60_000);
-    await mail.send(recipientOf(user), { template: 'reset_password', link, minutes: RESET_MINUTES });
-    await audit.record({ type: 'password.reset_requested', target: user.id });
-  };
+  const mailLink = (user: User): Promise<void> =>
+    atomically(async () => {
+      const link = await issue(user, RESET_MINUTES * 60_000);
+      await mail.send(recipientOf(user), { template: 'reset_password', link, minutes: RESET_MINUTES });
+      await audit.record({ type: 'password.reset_requested', target: user.id });
+    });
 
   /** What went out of an account with the first proof of its address is told and recorded as if it had been taken out by hand. */
   const tellCleared = async ({ user, providers, keys }: Redeemed): Promise<void> => {
@@ -65,19 +65,22 @@ export const createPasswordReset = (
     mailLink,
 
     /** Mails the holder of an account that somebody else has made a link to choose their first password. */
-    async invite(user: User): Promise<void> {
-      const link = await issue(user, INVITATION_HOURS * 3_600_000);
-      await mail.send(recipientOf(user), { template: 'invitation', link, hours: INVITATION_HOURS });
-    },
+    invite: (user: User): Promise<void> =>
+      atomically(async () => {
+        const link = await issue(user, INVITATION_HOURS * 3_600_000);
+        await mail.send(recipientOf(user), { template: 'invitation', link, hours: INVITATION_HOURS });
+      }),
 
     /** As `mailLink`, for whoever has this address. Nobody, or somebody banned, costs the same, and nothing comes of it. */
     async request(email: string): Promise<void> {
       // Too many for one address: nothing is mailed, and nothing shows it.
       const [user, allowed] = await Promise.all([users.findByLogin(keyOf(email)), mayMail(keyOf(email))]);
       if (allowed && user && !isBanned(user) && email.includes('@')) return mailLink(user);
-      await issue(undefined, RESET_MINUTES * 60_000);
-      await mail.decoy();
-      await audit.record({ type: 'password.reset_requested' });
+      await atomically(async () => {
+        await issue(undefined, RESET_MINUTES * 60_000);
+        await mail.decoy();
+        await audit.record({ type: 'password.reset_requested' });
+      });
     },
 
     /** Whose password this token resets, without spending it. */
@@ -97,13 +100,15 @@ export const createPasswordReset = (
       const passwordHash = await passwords.hash(password, holder);
       // Before as well as after: with a store down the token is still good, and who signs in meanwhile is signed out again.
       await artifacts.destroyByAccount(holder.id);
-      const redeemed = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
-      if (!redeemed) throw invalidOneTimeToken();
-      const { user } = redeemed;
+      const { user } = await atomically(async () => {
+        const redeemed = await oneTimeTokens.redeemReset(tokenHash, passwordHash);
+        if (!redeemed) throw invalidOneTimeToken();
+        await mail.send(recipientOf(redeemed.user), { template: 'password_changed' });
+        await tellCleared(redeemed);
+        await audit.record({ type: 'password.reset', actor: redeemed.user.id, target: redeemed.user.id });
+        return redeemed;
+      });
       await artifacts.destroyByAccount(user.id);
-      await mail.send(recipientOf(user), { template: 'password_changed' });
-      await tellCleared(redeemed);
-      await audit.record({ type: 'password.reset', actor: user.id, target: user.id });
       return user;
     },
   };

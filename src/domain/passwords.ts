@@ -79,19 +79,29 @@ export const createPasswords = (
       );
   };
 
+  const check = async (password: string, owner: PasswordOwner = {}): Promise<void> => {
+    const { length } = [...normalise(password)];
+    if (length < minLength)
+      throw new DomainError('password_too_short', `the password needs at least ${minLength} characters`);
+    if (length > MAX_LENGTH)
+      throw new DomainError('password_too_long', `the password may have at most ${MAX_LENGTH} characters`);
+    if (blocklist) await refuseGuessable(password, owner);
+  };
+
   return {
     /**
+     * Whether somebody may choose this password.
+     *
+     * @throws {DomainError} `password_too_short`, `password_too_long`, `password_too_common`.
+     */
+    check,
+
+    /**
      * @returns a PHC string.
-     * @throws {DomainError} `password_too_short`, `password_too_long`, `password_too_common`, `too_busy`.
+     * @throws {DomainError} those of `check`; `too_busy`.
      */
     async hash(password: string, owner: PasswordOwner = {}): Promise<string> {
-      const normal = normalise(password);
-      const length = [...normal].length;
-      if (length < minLength)
-        throw new DomainError('password_too_short', `the password needs at least ${minLength} characters`);
-      if (length > MAX_LENGTH)
-        throw new DomainError('password_too_long', `the password may have at most ${MAX_LENGTH} characters`);
-      if (blocklist) await refuseGuessable(password, owner);
+      await check(password, owner);
       return rehash(password);
     },
 

@@ -1,10 +1,10 @@
 import type { Mail } from '../mail/outbox.ts';
-import type { RateLimits } from '../storage/rate-limits.ts';
+import type { Budget, RateLimits } from '../storage/rate-limits.ts';
 import { type Accounts, keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import type { Deletion } from './deletion.ts';
 import { DomainError } from './errors.ts';
-import { type Secrets, sha256 } from './secrets.ts';
+import { randomSecret, type Secrets, sha256 } from './secrets.ts';
 import { type Limits, networkOf, tooMany } from './throttles.ts';
 import { isBanned } from './user-status.ts';
 
@@ -25,6 +25,8 @@ export type Origin = {
   client?: string | undefined;
   /** The one user who will do, by their id. */
   only?: string | undefined;
+  /** Told what is left of the budget that is nearest to its end, for the answer's headers. */
+  report?: ((budget: Budget) => void) | undefined;
 };
 
 export type SignIn = ReturnType<typeof createSignIn>;
@@ -51,31 +53,51 @@ export const createSignIn = (
   // A lock lasts as long as this window at least: what ends up here in between are attempts that were under way.
   const locks = rateLimits('login-locks', 1, FIRST_WAIT_SECONDS);
 
+  /** Budgets as attempts: what one costs is our own affair. */
+  const told = ({ limit: _, remaining, ...budget }: Budget): Budget => ({
+    ...budget,
+    limit: points,
+    remaining: Math.floor(remaining / FAILURE_POINTS),
+  });
+
   /** Puts what happened on record, in the same steps for an account and for none. */
-  const refused = async (login: string, account: string, client: string | undefined): Promise<void> => {
-    const user = await accounts.named(login);
+  const refused = async (user: User | undefined, account: string, client: string | undefined): Promise<Budget> => {
     const target = user?.id;
     const reason = !user ? 'unknown' : isBanned(user) ? 'banned' : 'wrong_password';
     await audit.record({ type: 'login.failed', target, client, details: { reason } });
-    if ((await byAccount.spend(account, FAILURE_POINTS - 1)).remaining > 0) return;
+    const left = await byAccount.spend(account, FAILURE_POINTS - 1);
+    if (left.remaining > 0) return left;
 
     const earlier = Number.MAX_SAFE_INTEGER - (await waits.spend(account)).remaining - 1;
     const seconds = Math.min(FIRST_WAIT_SECONDS * 2 ** earlier, windowSeconds);
     await byAccount.block(account, seconds);
-    if (!(await locks.spend(account)).allowed) return;
+    const blocked = { ...left, resetSeconds: seconds };
+    if (!(await locks.spend(account)).allowed) return blocked;
     await audit.record({ type: 'login.locked', target, client, details: { seconds } });
-    if (earlier >= MAILED_WAITS) return;
+    if (earlier >= MAILED_WAITS) return blocked;
     if (user && !isBanned(user)) await mail.send(recipientOf(user), { template: 'sign_in_locked' });
     else await mail.decoy();
+    return blocked;
+  };
+
+  /** What makes a device's mark good: the account, and the password it has; so that a new one ends every mark. */
+  const markedFor = ({ id, passwordHash }: User, device: string): string => `${device}\n${id}\n${passwordHash}`;
+
+  /** The device's own name, if `mark` is one of this account. */
+  const knownDevice = (user: User | undefined, mark = ''): string | undefined => {
+    const [device = '', proof = ''] = mark.split('.');
+    return user && secrets.matches('device', markedFor(user, device), proof) ? device : undefined;
   };
 
   /** @throws {DomainError} `too_many_attempts`, with the seconds to wait. */
   const attempt = async (login: string, password: string, origin: Origin): Promise<User | undefined> => {
-    const { ip, device, client } = origin;
-    const known = device !== undefined && secrets.matches('device', keyOf(login), device);
-    // Hashed: what people type is not kept in a store of counters.
-    const account = known ? `device:${device}` : sha256(keyOf(login));
+    const { ip, client, report = () => {} } = origin;
     const network = networkOf(ip);
+    const named = await accounts.named(login);
+    const device = knownDevice(named, origin.device);
+    // By the account, whichever of its names is used; by the name where there is none. Hashed: what people type is not kept in a
+    // store of counters.
+    const account = device ? `device:${device}` : sha256(named ? `account:${named.id}` : `name:${keyOf(login)}`);
 
     // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
     // services signing in to one account at once, all rightly, are not in each other's way.
@@ -83,27 +105,40 @@ export const createSignIn = (
     if (!ofNetwork.allowed) {
       // A network that is out must not use up the account's budget as well.
       if (ofAccount.allowed) await byAccount.refund(account);
+      report(ofNetwork);
       throw tooMany(ofNetwork.resetSeconds);
     }
+    report(told(ofAccount));
     if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
 
     let user: User | undefined;
     try {
-      user = await accounts.authenticate(login, password);
+      user = await accounts.verify(named, password);
     } catch (error) {
       // Nobody's failure: the password was not looked at.
       await Promise.all([byNetwork.refund(network), byAccount.refund(account)]);
       throw error;
     }
-    if (!user) await refused(login, account, client);
-    else
-      await Promise.all([...[byAccount, waits, locks].map((limit) => limit.clear(account)), byNetwork.refund(network)]);
+    if (!user) {
+      const left = told(await refused(named, account, client));
+      report(ofNetwork.remaining < left.remaining ? ofNetwork : left);
+      return undefined;
+    }
+    await Promise.all([...[byAccount, waits, locks].map((limit) => limit.clear(account)), byNetwork.refund(network)]);
+    report({ ...told(ofAccount), remaining: points });
     return user;
   };
 
   return {
-    /** What a browser keeps, to be known again by `login`; nothing can be read from it. */
-    deviceMark: (login: string): string => secrets.keyedHash('device', keyOf(login)),
+    /**
+     * What a browser keeps, to be known again by the account that has just signed in; until its password is another one.
+     *
+     * @param presented What it had; a mark that is good stays, with what was counted for it.
+     */
+    deviceMark(user: User, presented?: string): string {
+      const device = knownDevice(user, presented) ?? randomSecret(16);
+      return `${device}.${secrets.keyedHash('device', markedFor(user, device))}`;
+    },
 
     /**
      * Signs in. An account that waits to be erased is restored by it.

@@ -28,6 +28,8 @@ export const DEFAULT_LIMITS = {
   'federation-network': { points: 300, seconds: 900 },
   /** Codes of sign-ins through another provider that are wrong or spent. */
   'exchange-network': { points: 50, seconds: 900 },
+  /** Refresh tokens of the platform's own apps that are none: many merely expired, and one server may bring those of all its users. */
+  'refresh-network': { points: 1000, seconds: 900 },
   /** Wrong client credentials, for one client from one network: strangers elsewhere cannot lock an app out. */
   'client-account': { points: 20, seconds: 900 },
   'client-network': { points: 100, seconds: 900 },
@@ -58,6 +60,8 @@ export const networkOf = (ip: string): string => {
 export const tooMany = (seconds: number): DomainError =>
   new DomainError('too_many_attempts', 'Too many attempts. Wait, then try again.', seconds);
 
+export type Report = (budget: Budget) => void;
+
 /** A budget for what is counted whether it succeeds or not. */
 export type Throttle = {
   /**
@@ -66,14 +70,17 @@ export type Throttle = {
    * @param report Called with the budget that is nearer to its end, also when it is spent: for the answer's headers.
    * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
    */
-  spend(ip: string, account?: string, report?: (budget: Budget) => void): Promise<void>;
+  spend(ip: string, account?: string, report?: Report): Promise<void>;
 };
 
 /** A budget for failures: looked at before, spent after. */
 export type FailureThrottle = {
-  /** @throws {DomainError} `too_many_attempts`, while too many have failed. */
-  check(ip: string, account?: string): Promise<void>;
-  failed(ip: string, account?: string): Promise<void>;
+  /**
+   * @param report Told what is left, also when that is nothing: for the answer's headers.
+   * @throws {DomainError} `too_many_attempts`, while too many have failed.
+   */
+  check(ip: string, account?: string, report?: Report): Promise<void>;
+  failed(ip: string, account?: string, report?: Report): Promise<void>;
 };
 
 export type Throttles = ReturnType<typeof createThrottles>;
@@ -101,20 +108,22 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
 
   const failures = (bound: RateLimit, keyOf: (ip: string, account?: string) => string): FailureThrottle => {
     // Who has hardly failed is not asked after again for a second: honest traffic costs no round trip.
-    const innocentUntil = new Map<string, number>();
+    const innocents = new Map<string, { until: number; budget: Budget }>();
     return {
-      async check(ip, account) {
+      async check(ip, account, report = () => {}) {
         const key = keyOf(ip, account);
-        if ((innocentUntil.get(key) ?? 0) > Date.now()) return;
+        const innocent = innocents.get(key);
+        if (innocent && innocent.until > Date.now()) return report(innocent.budget);
         const budget = await bound.look(key);
+        report(budget);
         refuse([budget]);
-        if (innocentUntil.size >= REMEMBERED) innocentUntil.clear();
-        if (budget.remaining > budget.limit / 2) innocentUntil.set(key, Date.now() + INNOCENT_MS);
+        if (innocents.size >= REMEMBERED) innocents.clear();
+        if (budget.remaining > budget.limit / 2) innocents.set(key, { until: Date.now() + INNOCENT_MS, budget });
       },
-      async failed(ip, account) {
+      async failed(ip, account, report = () => {}) {
         const key = keyOf(ip, account);
-        innocentUntil.delete(key);
-        await bound.spend(key);
+        innocents.delete(key);
+        report(await bound.spend(key));
       },
     };
   };
@@ -132,6 +141,7 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     links: byNetwork('link-network'),
     federation: counting(undefined, limit('federation-network')),
     exchanges: byNetwork('exchange-network'),
+    refreshTokens: byNetwork('refresh-network'),
     clientSecrets: failures(limit('client-account'), (ip, account) => sha256(`${account}\n${networkOf(ip)}`)),
     tokenEndpoints: byNetwork('client-network'),
     key: limit('key-account'),

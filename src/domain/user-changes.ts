@@ -7,6 +7,18 @@ export const maskedEmail = (email: string): string => email.replace(/^(.)[^@]*/u
 // Known by their values, or masked, elsewhere in the event.
 const TOLD_APART = new Set(['sub', 'email', 'email_verified', 'preferred_username', 'updated_at']);
 
+/** What the audit log says of an account. */
+export const toldOf = (user: Pick<User, 'email' | 'emailVerified' | 'username' | 'role'>): Record<string, unknown> => ({
+  email: maskedEmail(user.email),
+  email_verified: user.emailVerified,
+  username: user.username,
+  role: user.role,
+});
+
+/** What the audit log says of a ban; null where there is none. */
+export const banOf = ({ bannedAt, bannedUntil, banReason }: User) =>
+  bannedAt && { since: bannedAt.toISOString(), until: bannedUntil?.toISOString() ?? null, reason: banReason };
+
 /**
  * What a change of an account did, for the audit log: the values before and after where administrators need them, and of the
  * person's profile only which parts it was. Undefined when nothing changed.
@@ -15,13 +27,7 @@ export const changesOf = (
   before: User,
   after: User,
 ): { before: object; after: object; profile?: string[] } | undefined => {
-  const told = (user: User): Record<string, unknown> => ({
-    email: maskedEmail(user.email),
-    email_verified: user.emailVerified,
-    username: user.username,
-    role: user.role,
-  });
-  const [old, now] = [told(before), told(after)];
+  const [old, now] = [toldOf(before), toldOf(after)];
   // Two addresses can look the same masked.
   const differs = (name: string): boolean =>
     name === 'email' ? before.email !== after.email : old[name] !== now[name];

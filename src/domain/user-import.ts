@@ -1,9 +1,10 @@
 import { createHash, randomUUID } from 'node:crypto';
-import type { Roles } from '../storage/roles.ts';
-import type { ImportedRow, UserImports } from '../storage/user-imports.ts';
+import type { Stores } from '../storage/stores.ts';
+import type { ImportedRow } from '../storage/user-imports.ts';
 import { isEmail, isUsername, keyOf, type ProfileChanges, USERNAME_RULE } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { type ExportedHash, type ForeignHashes, HashError } from './password-hashes/foreign.ts';
+import { toldOf } from './user-changes.ts';
 
 /** Users written by one statement. */
 const BATCH = 500;
@@ -35,10 +36,24 @@ export type ImportSummary = {
   errors_truncated: boolean;
 };
 
+const creationOf = ({ id, email, email_verified, username, role }: ImportedRow) => ({
+  type: 'user.created' as const,
+  target: id,
+  details: {
+    imported: true,
+    before: null,
+    after: toldOf({ email, emailVerified: email_verified, username: username ?? null, role }),
+  },
+});
+
 export type UserImport = ReturnType<typeof createUserImport>;
 
 /** Takes over users with the passwords they have, from whatever system they come. */
-export const createUserImport = (imports: UserImports, roles: Roles, hashes: ForeignHashes, audit: Audit) => {
+export const createUserImport = (
+  { userImports: imports, roles, atomically }: Pick<Stores, 'userImports' | 'roles' | 'atomically'>,
+  hashes: ForeignHashes,
+  audit: Audit,
+) => {
   /** The row, or everything that is wrong. */
   const rowOf = (user: ExportedUser, mayGive: ReadonlySet<string>): ImportedRow | ImportFault[] => {
     const { email, username, role = 'user', password_hash, email_verified, phone_number_verified, ...rest } = user;
@@ -126,7 +141,12 @@ export const createUserImport = (imports: UserImports, roles: Roles, hashes: For
         });
         if (dryRun) counts.created += fresh.length;
         if (dryRun || fresh.length === 0) return;
-        const inserted = await imports.insert(fresh.map(({ row }) => row));
+        const inserted = await atomically(async () => {
+          const keys = await imports.insert(fresh.map(({ row }) => row));
+          // One by one, as if each had been made by hand: whoever asks for one of them in the log finds how they came.
+          for (const { row } of fresh) if (keys.has(row.email_key)) await audit.record(creationOf(row));
+          return keys;
+        });
         counts.created += inserted.size;
         const beaten = fresh.filter(({ row }) => !inserted.has(row.email_key));
         if (beaten.length === 0) return;

@@ -1,6 +1,5 @@
 import type { Mail } from '../mail/outbox.ts';
-import type { OneTimeTokens } from '../storage/one-time-tokens.ts';
-import type { Users } from '../storage/users.ts';
+import type { Stores } from '../storage/stores.ts';
 import { checkEmail, keyOf, recipientOf, type User } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
@@ -17,7 +16,7 @@ export type Verification = ReturnType<typeof createVerification>;
 
 /** Whether an address is its holder's: a link that was mailed there comes back. */
 export const createVerification = (
-  { users, oneTimeTokens }: { users: Users; oneTimeTokens: OneTimeTokens },
+  { users, oneTimeTokens, atomically }: Pick<Stores, 'users' | 'oneTimeTokens' | 'atomically'>,
   mail: Mail,
   audit: Audit,
   mayMail: (email: string) => Promise<boolean>,
@@ -35,10 +34,11 @@ export const createVerification = (
     return `${issuer}/verify-email?token=${token}`;
   };
 
-  const mailLink = async (user: User): Promise<void> => {
-    const link = await issue(user);
-    await mail.send(recipientOf(user), { template: 'verify_email', link, hours: HOURS });
-  };
+  const mailLink = (user: User): Promise<void> =>
+    atomically(async () => {
+      const link = await issue(user);
+      await mail.send(recipientOf(user), { template: 'verify_email', link, hours: HOURS });
+    });
 
   return {
     /** Mails the user a link that proves their address; older ones end. */
@@ -48,8 +48,10 @@ export const createVerification = (
     async resend(email: string): Promise<void> {
       const [user, allowed] = await Promise.all([users.findByLogin(keyOf(email)), mayMail(keyOf(email))]);
       if (allowed && user && !isBanned(user) && !user.emailVerified && email.includes('@')) return mailLink(user);
-      await issue(undefined);
-      await mail.decoy();
+      await atomically(async () => {
+        await issue(undefined);
+        await mail.decoy();
+      });
     },
 
     /** Links in mails to this user that still work: what for and until when. */
@@ -83,23 +85,25 @@ export const createVerification = (
       const token = randomSecret();
       const expiresAt = new Date(Date.now() + HOURS * 3_600_000);
       const holder = await users.findByLogin(keyOf(email));
-      await oneTimeTokens.replacePending({
-        tokenHash: sha256(token),
-        purpose: 'change_email',
-        userId: user.id,
-        email,
-        expiresAt,
+      await atomically(async () => {
+        await oneTimeTokens.replacePending({
+          tokenHash: sha256(token),
+          purpose: 'change_email',
+          userId: user.id,
+          email,
+          expiresAt,
+        });
+        // Somebody else's address: the token stays unknown, and they learn that they have an account.
+        if (holder && holder.id !== user.id)
+          await mail.send(recipientOf(holder), { template: 'already_registered', link: `${issuer}/login` });
+        else
+          await mail.send(
+            { email, locale: user.locale },
+            { template: 'confirm_email_change', link: `${issuer}/confirm-email?token=${token}`, hours: HOURS },
+          );
+        await mail.send(recipientOf(user), { template: 'email_change_requested', newEmail: email });
+        await audit.record({ type: 'email.change_requested', target: user.id });
       });
-      // Somebody else's address: the token stays unknown, and they learn that they have an account.
-      if (holder && holder.id !== user.id)
-        await mail.send(recipientOf(holder), { template: 'already_registered', link: `${issuer}/login` });
-      else
-        await mail.send(
-          { email, locale: user.locale },
-          { template: 'confirm_email_change', link: `${issuer}/confirm-email?token=${token}`, hours: HOURS },
-        );
-      await mail.send(recipientOf(user), { template: 'email_change_requested', newEmail: email });
-      await audit.record({ type: 'email.change_requested', target: user.id });
       return { ...user, pendingEmail: email, pendingEmailUntil: expiresAt };
     },
 
@@ -110,26 +114,27 @@ export const createVerification = (
      *   the account, whose password or identities a stranger may have chosen, only then.
      * @throws {DomainError} `invalid_one_time_token`; `email_taken` when somebody else was faster.
      */
-    async redeem(token: string, byHolder: boolean): Promise<User> {
-      const tokenHash = sha256(token);
-      const found = await oneTimeTokens.find(tokenHash, ['verify_email', 'change_email']);
-      if (found?.purpose === 'change_email') {
-        const changed = await oneTimeTokens.redeemChange(tokenHash, keyOf(found.email), byHolder);
-        if (changed === 'email_taken')
-          throw new DomainError('email_taken', 'a user with this email address exists already');
-        if (!changed) throw invalidOneTimeToken();
-        const { user, formerEmail } = changed;
-        await mail.send(
-          { email: formerEmail, locale: user.locale },
-          { template: 'email_changed', newEmail: user.email },
-        );
-        await audit.record({ type: 'email.changed', actor: user.id, target: user.id });
+    redeem: (token: string, byHolder: boolean): Promise<User> =>
+      atomically(async () => {
+        const tokenHash = sha256(token);
+        const found = await oneTimeTokens.find(tokenHash, ['verify_email', 'change_email']);
+        if (found?.purpose === 'change_email') {
+          const changed = await oneTimeTokens.redeemChange(tokenHash, keyOf(found.email), byHolder);
+          if (changed === 'email_taken')
+            throw new DomainError('email_taken', 'a user with this email address exists already');
+          if (!changed) throw invalidOneTimeToken();
+          const { user, formerEmail } = changed;
+          await mail.send(
+            { email: formerEmail, locale: user.locale },
+            { template: 'email_changed', newEmail: user.email },
+          );
+          await audit.record({ type: 'email.changed', actor: user.id, target: user.id });
+          return user;
+        }
+        const user = found && (await oneTimeTokens.redeemVerification(tokenHash, byHolder));
+        if (!user) throw invalidOneTimeToken();
+        await audit.record({ type: 'email.verified', actor: user.id, target: user.id });
         return user;
-      }
-      const user = found && (await oneTimeTokens.redeemVerification(tokenHash, byHolder));
-      if (!user) throw invalidOneTimeToken();
-      await audit.record({ type: 'email.verified', actor: user.id, target: user.id });
-      return user;
-    },
+      }),
   };
 };

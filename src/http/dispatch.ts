@@ -20,6 +20,39 @@ const inOrder =
     return from(0);
   };
 
+/** What the engine can be asked by; it would answer anything else with 404. */
+const ENGINE: Record<string, readonly string[]> = {
+  '/oauth/authorize': ['HEAD', 'GET', 'POST'],
+  '/oauth/token': ['POST'],
+  '/oauth/introspect': ['POST'],
+  '/oauth/revoke': ['POST'],
+  '/oauth/userinfo': ['HEAD', 'GET', 'POST'],
+  '/oauth/jwks': ['HEAD', 'GET'],
+  '/oauth/logout': ['HEAD', 'GET', 'POST'],
+  '/.well-known/openid-configuration': ['HEAD', 'GET'],
+  '/.well-known/oauth-authorization-server': ['HEAD', 'GET'],
+};
+/** Methods that something here is asked by, or that others are everywhere; of any other this server knows nothing. */
+const KNOWN = new Set(['HEAD', 'GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/**
+ * Answers a method that the path does not have; false where it has it, or is nobody's.
+ *
+ * @see [RFC 9110 §15.5.6](https://www.rfc-editor.org/rfc/rfc9110.html#section-15.5.6), and §15.6.2 for methods known nowhere
+ */
+const refusedMethod = (ctx: Context, allowedAt: (path: string, method: string) => string[]): boolean => {
+  const engine = ENGINE[ctx.path];
+  // The engine answers a browser that asks beforehand (CORS) itself.
+  if (engine?.includes(ctx.method) || (engine && ctx.method === 'OPTIONS')) return false;
+  if (!KNOWN.has(ctx.method)) ctx.throw(501);
+  const allowed = new Set([...allowedAt(ctx.path, ctx.method), ...(engine ?? [])]);
+  if (allowed.size === 0 || allowed.has(ctx.method)) return false;
+  ctx.set('Allow', [...allowed].sort().join(', '));
+  if (ctx.method !== 'OPTIONS') ctx.throw(405);
+  ctx.status = 204;
+  return true;
+};
+
 /**
  * The routers as one middleware. There are many, and each would try all its patterns on every request: so a route without parameters
  * is looked up, its handlers found beforehand; any other request asks only the routers that have a route under its first segment.
@@ -50,9 +83,17 @@ export const dispatch = (routers: readonly Router[]): Middleware => {
     }
   }
 
-  return (ctx: Context, next: Next) => {
-    const serve =
-      fixed.get(`${ctx.method} ${ctx.path}`) ?? byHead.get(ctx.path.split('/', 2)[1] ?? '') ?? byHead.get(undefined);
+  /** What a path that is ours can be asked by; nothing for any other. */
+  const allowedAt = (path: string, method: string): string[] =>
+    under(path.split('/', 2)[1]).flatMap(({ router }) =>
+      router.match(path, method).path.flatMap(({ methods }) => methods),
+    );
+
+  return async (ctx: Context, next: Next) => {
+    const known = fixed.get(`${ctx.method} ${ctx.path}`);
+    if (known) return known(ctx, next);
+    if (refusedMethod(ctx, allowedAt)) return;
+    const serve = byHead.get(ctx.path.split('/', 2)[1] ?? '') ?? byHead.get(undefined);
     return serve ? serve(ctx, next) : next();
   };
 };

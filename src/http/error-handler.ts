@@ -7,14 +7,14 @@ import { InteractionGone } from '../oidc/interactions.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
 import { InsufficientScope, Unauthorized } from './require-user.ts';
-import { ValidationError } from './validate.ts';
+import { BodyError, ValidationError } from './validate.ts';
 
 /** A stable code and words that give nothing of the inside away. */
 type Told = {
   status: number;
   code: string;
   detail: string;
-  errors?: { path: string; message: string }[];
+  errors?: { path: string; message: string }[] | undefined;
   /** RFC 6750 §3, for a 401 or 403. */
   challenge?: string;
   retryAfterSeconds?: number | undefined;
@@ -76,6 +76,27 @@ const FIELD: Partial<Record<ErrorCode, string>> = {
   invalid_role: 'role',
   email_taken: 'email',
   username_taken: 'username',
+  password_too_short: 'password',
+  password_too_long: 'password',
+  password_too_common: 'password',
+  invalid_one_time_token: 'token',
+  invalid_refresh_token: 'refresh_token',
+};
+
+/** The names of the same field where it is another's: of these, what the request has is meant. */
+const OTHER_NAMES: Record<string, readonly string[]> = { password: ['new_password'], token: ['code'] };
+
+const fieldOf = (code: ErrorCode, body: unknown): string | undefined => {
+  const field = FIELD[code];
+  return field && (OTHER_NAMES[field]?.find((name) => Object.hasOwn(Object(body), name)) ?? field);
+};
+
+const faultsOf = (error: DomainError, body: unknown): Told['errors'] => {
+  const faults = [error, ...error.others].flatMap(({ code, message }) => {
+    const path = fieldOf(code, body);
+    return path ? [{ path, message }] : [];
+  });
+  return faults.length > 0 ? faults : undefined;
 };
 
 // What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
@@ -91,13 +112,20 @@ export const storeDown = (error: Error): boolean => {
   return false;
 };
 
-const told = (error: Error & { status?: unknown }): Told => {
+/** What may be said of a failure that is the client's: words of a parser could quote what was sent. */
+const wordsOf = (error: Error, status: number): string => {
+  if (error instanceof BodyError) return error.message;
+  if (error instanceof SyntaxError) return 'The body is not JSON.';
+  return status === 413 ? 'The body is too large.' : (STATUS_CODES[status] ?? '');
+};
+
+const told = (error: Error & { status?: unknown }, body: unknown): Told => {
   if (error instanceof DomainError)
     return {
       status: STATUS[error.code],
       code: error.code,
       detail: error.message,
-      ...(FIELD[error.code] && { errors: [{ path: FIELD[error.code] as string, message: error.message }] }),
+      errors: faultsOf(error, body),
       ...(STATUS[error.code] === 401 && { challenge: CHALLENGES[error.code] ?? 'Bearer' }),
       retryAfterSeconds: error.retryAfterSeconds,
     };
@@ -123,9 +151,13 @@ const told = (error: Error & { status?: unknown }): Told => {
     return { status: 400, code: 'session_not_found', detail: 'This sign-in has ended or expired.' };
   if (storeDown(error))
     return { status: 503, code: 'temporarily_unavailable', detail: 'A store is not available. Please try again.' };
-  // koa-body and koa mark what the client did wrong.
-  if (typeof error.status === 'number' && error.status >= 400 && error.status < 500)
-    return { status: error.status, code: 'invalid_request', detail: STATUS_CODES[error.status] ?? 'Bad Request' };
+  // koa-body and koa mark what the client did wrong; 501 is a method that nothing here is ever asked by.
+  if (typeof error.status === 'number' && ((error.status >= 400 && error.status < 500) || error.status === 501))
+    return {
+      status: error.status,
+      code: 'invalid_request',
+      detail: wordsOf(error, error.status),
+    };
   return { status: 500, code: 'server_error', detail: 'Something went wrong on our side.' };
 };
 
@@ -167,9 +199,9 @@ export const errorHandler = (pages: Pages, log: Logger): Middleware => {
       await next();
     } catch (thrown) {
       const error = thrown instanceof Error ? thrown : new Error(String(thrown));
-      const answered = told(error);
+      const answered = told(error, ctx.request.body);
       // A flood of refusals is not a flood of errors.
-      if (answered.status >= 500 && !(error instanceof DomainError))
+      if (answered.status >= 500 && answered.status !== 501 && !(error instanceof DomainError))
         log.error({ request_id: ctx.state.requestId, err: error }, 'request failed');
       answer(ctx, answered);
       return;

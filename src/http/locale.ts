@@ -55,6 +55,15 @@ function lookup(range: string): Locale | undefined {
   return undefined;
 }
 
+/** The language that a request asks for, where it is one of ours. */
+export function askedLocale(ctx: Pick<Koa.Context, 'acceptsLanguages'>): Locale | undefined {
+  for (const range of ctx.acceptsLanguages() as string[]) {
+    const locale = lookup(range);
+    if (locale) return locale;
+  }
+  return undefined;
+}
+
 /**
  * The language to answer in: the app's `ui_locales` first, then the browser's Accept-Language by its q-values, then English.
  *

@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
 import type { Operation, Operations } from './operation.ts';
-import { OAuthError, Problem } from './operations/problem.ts';
+import { OAuthError, oauthErrorExample, Problem, problemExample } from './operations/problem.ts';
 
 type Json = Record<string, unknown>;
 
@@ -26,7 +26,7 @@ const INTRODUCTION = `An OpenID Connect provider, and the REST API of the platfo
 
 Third-party apps start from discovery. The platform's own apps sign in at \`POST /auth/login\`, services send an API key in \`X-API-Key\`.
 Failures are problem details (RFC 9457) with a stable \`code\`; the endpoints under \`/oauth\` answer OAuth errors (RFC 6749).
-Every answer bears \`X-Request-Id\`. Unknown fields are refused. Bodies may have 100 KiB.`;
+Every answer bears \`X-Request-Id\`. Unknown fields are refused. Bodies may have 100 KiB. A path answers a method that it does not have with 405 and \`Allow\`.`;
 
 const WHY: Record<number, string> = {
   400: 'The body is not JSON',
@@ -42,18 +42,58 @@ const WHY: Record<number, string> = {
 };
 
 /** What can go wrong everywhere, or follows from what a route takes. */
-const problemsOf = ({ auth, scope, body, bodyType, query, problems = [] }: Operation): number[] => [
-  ...new Set([
-    ...(auth.startsWith('bearer') ? [401] : []),
-    // An API key has a rate limit.
-    ...(auth === 'bearer or key' ? [429] : []),
-    ...(scope ? [403] : []),
-    ...(body && bodyType === undefined ? [400, 413, 415, 422] : []),
-    ...(query ? [422] : []),
-    ...problems,
-    503,
-  ]),
-];
+const problemsOf = (method: string, operation: Operation): number[] => {
+  const { auth, scope, body, bodyType, query, throttled, problems = [] } = operation;
+  const ours = operation.oauthErrors === undefined && operation.auth !== 'client';
+  return [
+    ...new Set([
+      // An API key has a rate limit, also where it is refused.
+      ...(auth.startsWith('bearer') && ours ? [401, 429] : []),
+      ...(throttled && ours ? [429] : []),
+      ...(scope ? [403] : []),
+      // Whatever body comes is read.
+      ...(method !== 'GET' && ours ? [400, 413, 415, 422] : []),
+      ...(body && bodyType === undefined && ours ? [400, 413, 415, 422] : []),
+      ...(query ? [422] : []),
+      ...problems,
+      503,
+    ]),
+  ];
+};
+
+const header = (description: string, required: boolean, schema: Json = { type: 'string' }): Json => ({
+  description,
+  required,
+  schema,
+});
+const WHOLE = { type: 'integer', minimum: 0 };
+
+/** The headers that tell callers what to do next. */
+const headersOf = (status: number, operation: Operation): Json => {
+  const { auth, throttled, oauthErrors, answers } = operation;
+  const told = Object.entries(answers[status]?.headers ?? {}).map(([name, says]) => [name, header(says, true)]);
+  const counted = throttled && (status < 300 || status === 429);
+  const perhaps = throttled || auth.startsWith('bearer');
+  const challenge = status === 401 || status === 403;
+  return Object.fromEntries([
+    ...told,
+    ...(perhaps
+      ? [
+          ['RateLimit-Limit', header('How much the budget is that is nearest to its end.', counted === true, WHOLE)],
+          ['RateLimit-Remaining', header('What is left of it.', counted === true, WHOLE)],
+          ['RateLimit-Reset', header('In so many seconds it is whole again.', counted === true, WHOLE)],
+        ]
+      : []),
+    ...(status === 429 || status === 503
+      ? [['Retry-After', header('So many seconds to wait.', status === 429, WHOLE)]]
+      : []),
+    // RFC 6750 §3. A client that sent no Basic credentials is not challenged for any.
+    ...(challenge
+      ? [['WWW-Authenticate', header('What is missing.', status === 401 && oauthErrors === undefined)]]
+      : []),
+    ...(status === 303 ? [['Location', header('Where to go on.', true)]] : []),
+  ]);
+};
 
 /** The API's description, OpenAPI 3.1, from the schemas that the routes themselves validate with. */
 export const openApiDocument = (operations: Operations, issuer: string, version: string) => {
@@ -74,23 +114,28 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
     return { $ref: `#/components/schemas/${id}` };
   };
 
-  const content = (type: string, schema?: z.ZodType): Json => ({
-    content: { [type]: schema ? { schema: schemaOf(schema, 'output') } : {} },
+  const content = (type: string, schema?: z.ZodType, example?: unknown): Json => ({
+    content: { [type]: schema ? { schema: schemaOf(schema, 'output'), example } : {} },
   });
 
-  const responsesOf = (operation: Operation): Json => {
-    const oauth = (operation.oauthErrors ?? []).map((status) => [
-      status,
-      { description: 'An OAuth error', ...content('application/json', OAuthError) },
-    ]);
-    const problems = problemsOf(operation).map((status) => [
-      status,
-      { description: WHY[status] ?? STATUS_CODES[status], ...content('application/problem+json', Problem) },
-    ]);
-    const answers = Object.entries(operation.answers).map(([status, { description, body, type }]) => [
-      status,
-      { description, ...((body || type) && content(type ?? 'application/json', body)) },
-    ]);
+  const responsesOf = (method: string, operation: Operation): Json => {
+    const described = (status: number | string, description: string, more: Json) => {
+      const headers = headersOf(Number(status), operation);
+      return [String(status), { description, ...(Object.keys(headers).length > 0 && { headers }), ...more }];
+    };
+    const oauth = (operation.oauthErrors ?? []).map((status) =>
+      described(status, 'An OAuth error', content('application/json', OAuthError, oauthErrorExample(status))),
+    );
+    const problems = problemsOf(method, operation).map((status) =>
+      described(
+        status,
+        WHY[status] ?? STATUS_CODES[status] ?? '',
+        content('application/problem+json', Problem, problemExample(status)),
+      ),
+    );
+    const answers = Object.entries(operation.answers).map(([status, { description, body, type, example }]) =>
+      described(status, description, body || type ? content(type ?? 'application/json', body, example) : {}),
+    );
     return Object.fromEntries([...problems, ...oauth, ...answers]);
   };
 
@@ -129,7 +174,7 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
         required: !body.safeParse({}).success,
         content: { [bodyType]: { schema: schemaOf(body, 'input'), example } },
       },
-      responses: responsesOf(operation),
+      responses: responsesOf(method, operation),
     };
     const at = path.replace(/:(\w+)/g, '{$1}');
     paths[at] = { ...paths[at], [method.toLowerCase()]: JSON.parse(JSON.stringify(entry)) };

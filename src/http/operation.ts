@@ -1,5 +1,14 @@
 import type { z } from 'zod';
 
+/** What a status means, and the body's form; `headers` are what always comes along, beyond what follows from the rest. */
+export type Answer = {
+  description: string;
+  body?: z.ZodType;
+  type?: string;
+  example?: unknown;
+  headers?: Record<string, string>;
+};
+
 /**
  * What a route takes and answers, in the very schemas that it validates with. The API's description is made from these, and
  * the tests hold every answer against it.
@@ -20,11 +29,13 @@ export type Operation = {
   /** An example of the body. */
   example?: unknown;
   /** Status → what it means and the body's form. */
-  answers: Record<number, { description: string; body?: z.ZodType; type?: string }>;
+  answers: Record<number, Answer>;
   /** Statuses answered with problem details (RFC 9457), beyond those that follow from `auth`, `scope`, `body` and `query`. */
   problems?: number[];
   /** Statuses answered with an OAuth error (RFC 6749 §5.2) in place of problem details. */
   oauthErrors?: number[];
+  /** Whether every answer that got as far as the throttle says what is left of its budget. */
+  throttled?: boolean;
 };
 
 /** By method and path as the router spells it: `GET /users/api-keys/:id`. */

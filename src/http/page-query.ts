@@ -10,13 +10,18 @@ export const QueryText = z
   .max(320)
   .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text), 'has control characters');
 
+/** For what is asked without any. */
+export const NoQuery = z.strictObject({});
+
 /** Which part of a list: how much of it at most, from where on. */
 export const PageQuery = {
+  // Digits, and nothing else that JavaScript would take for a number.
   limit: z
     .string()
-    .regex(/^[1-9]\d{0,2}$/, 'is no whole number')
+    .regex(/^[1-9]\d{0,2}$/, 'is no whole number from 1 to 200')
     .transform(Number)
-    .refine((limit) => limit <= 200, 'is more than 200')
-    .default(50),
+    .refine((limit) => limit <= 200, 'is no whole number from 1 to 200')
+    .default(50)
+    .meta({ type: 'integer', minimum: 1, maximum: 200, pattern: undefined, description: '50 when absent.' }),
   cursor: z.string().min(1).max(4096).optional(),
 };

@@ -15,6 +15,15 @@ const timeZones = (): ReadonlySet<string> => {
   return zones;
 };
 
+/** Whether there is such a day. Year 0000 is for a birthday without its year (OIDC Core §5.1), and has a 29 February. */
+const isOnCalendar = (text: string): boolean => {
+  const [year, month, day] = text.split('-').map(Number);
+  // What is no date at all has been said already.
+  if (year === undefined || month === undefined || day === undefined || month < 1 || month > 12) return true;
+  // Date.UTC takes years below 100 for those of the last century; 400 years have the same days.
+  return new Date(Date.UTC(year + 400, month - 1, day)).getUTCDate() === day;
+};
+
 /** OIDC Core §5.1's claims as they may be given; null is for none. */
 export const profileFields = {
   name: line.optional(),
@@ -32,6 +41,7 @@ export const profileFields = {
       /^(\d{4}(-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))?|0000-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01]))$/,
       'is a year or a date: YYYY or YYYY-MM-DD',
     )
+    .refine(isOnCalendar, 'is no day of the calendar')
     .nullable()
     .optional(),
   zoneinfo: z

@@ -32,12 +32,14 @@ export const linkFailed = (ctx: Context): void => {
 export const limitLinks =
   ({ links }: Throttles): Middleware =>
   async (ctx, next) => {
-    await links.check(ctx.ip);
+    const report = tellBudget(ctx);
+    await links.check(ctx.ip, undefined, report);
     try {
       await next();
-      if (ctx.state.linkFailed) await links.failed(ctx.ip);
+      if (ctx.state.linkFailed) await links.failed(ctx.ip, undefined, report);
     } catch (error) {
-      if (error instanceof DomainError && error.code === 'invalid_one_time_token') await links.failed(ctx.ip);
+      if (error instanceof DomainError && error.code === 'invalid_one_time_token')
+        await links.failed(ctx.ip, undefined, report);
       throw error;
     }
   };

@@ -2,6 +2,16 @@ import type { Context, Middleware } from 'koa';
 import { HttpMethodEnum, koaBody } from 'koa-body';
 import { z } from 'zod';
 
+/** The body cannot be read as what it should be; the words are for whoever sent it. */
+export class BodyError extends Error {
+  readonly status: 400 | 415;
+
+  constructor(status: 400 | 415, message: string) {
+    super(message);
+    this.status = status;
+  }
+}
+
 const parseForm = koaBody({
   json: false,
   text: false,
@@ -13,7 +23,8 @@ const parseForm = koaBody({
 
 /** Bodies are taken as they are: a few bytes that unpack into many are nobody's form. */
 const refuseEncoded = (ctx: Context): void => {
-  if (!['', 'identity'].includes(ctx.get('content-encoding'))) ctx.throw(415, 'the body must not be encoded');
+  if (!['', 'identity'].includes(ctx.get('content-encoding')))
+    throw new BodyError(415, 'The body must not be encoded.');
 };
 
 /** Parses a form, at most 16 KiB, for the routes that take one; the engine parses its own. */
@@ -60,7 +71,7 @@ export const jsonBody: Middleware = (ctx, next) => (MAY_HAVE_BODY.has(ctx.method
 const parsedBody: Middleware = async (ctx, next) => {
   refuseEncoded(ctx);
   const hasBody = ctx.request.length !== undefined ? ctx.request.length > 0 : ctx.get('transfer-encoding') !== '';
-  if (hasBody && !ctx.is('application/json')) ctx.throw(415, 'the body must be application/json');
+  if (hasBody && !ctx.is('application/json')) throw new BodyError(415, 'The body must be application/json.');
   let parsed = false;
   await parseJson(ctx, async () => {
     parsed = true;

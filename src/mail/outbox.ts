@@ -8,6 +8,8 @@ import type { Transport } from './transport.ts';
 export type MailStore = DeliveryStore & {
   /** @param due Whether it is to be sent; otherwise it is kept. */
   add(id: string, sealed: string, due: boolean): Promise<void>;
+  /** Calls back once what was added can be claimed. */
+  added(then: () => void): void;
   /** Deletes what is kept beyond the newest `limit`. */
   prune(limit: number): Promise<void>;
   kept(limit: number): Promise<{ id: string; sealed: string; createdAt: Date }[]>;
@@ -34,6 +36,7 @@ export type Mail = ReturnType<typeof createMail>;
  * Mails are stored first and sent afterwards, so that a mail server that is down loses none and delays nobody.
  *
  * @param transport Absent: mails are kept instead of sent.
+ * @param asked The language that the request under way asks for: of a mail to who has chosen none.
  */
 export const createMail = (
   store: MailStore,
@@ -41,6 +44,7 @@ export const createMail = (
   sender: Sender,
   transport: Transport | undefined,
   log: MailLog,
+  asked: () => string | undefined = () => undefined,
 ) => {
   const open = ({ id, sealed }: { id: string; sealed: string }) =>
     JSON.parse(sealer.open(sealed, contextOf(id))) as Contents;
@@ -51,7 +55,7 @@ export const createMail = (
     const id = randomUUID();
     await store.add(id, sealer.seal(JSON.stringify(contents), contextOf(id)), due);
     if (!transport) await store.prune(KEPT);
-    delivery.wake();
+    store.added(delivery.wake);
   };
 
   /** Mails that were kept instead of sent, newest first. */
@@ -63,7 +67,8 @@ export const createMail = (
 
   return {
     /** Resolves once the mail is stored. */
-    send: (to: Recipient, message: Message): Promise<void> => put({ to, message }, transport !== undefined),
+    send: (to: Recipient, message: Message): Promise<void> =>
+      put({ to: { ...to, locale: to.locale ?? asked() ?? null }, message }, transport !== undefined),
 
     /** Costs what `send` costs and leads to nothing, so that time does not tell whether there was somebody to write to. */
     decoy: (): Promise<void> => put({ decoy: randomBytes(randomInt(110, 170)).toString('base64url') }, true),

@@ -1,8 +1,9 @@
 import type { Provider } from 'oidc-provider';
-import type { Audit } from '../domain/audit.ts';
+import type { Audit, AuditEvent } from '../domain/audit.ts';
 import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
-import type { ClientMetadata, ClientRecord, Clients, StoredClient } from '../storage/clients.ts';
+import type { ClientMetadata, ClientRecord, StoredClient } from '../storage/clients.ts';
+import type { Stores } from '../storage/stores.ts';
 import { createClientRules, invalid, type RequestedClient } from './client-rules.ts';
 import { clientSecretHash } from './engine-internals.ts';
 import type { KnownClients } from './known-clients.ts';
@@ -29,7 +30,7 @@ export type ClientRegistry = ReturnType<typeof createClientRegistry>;
 
 export const createClientRegistry = (
   provider: Provider,
-  clients: Clients,
+  { clients, atomically }: Pick<Stores, 'clients' | 'atomically'>,
   known: KnownClients,
   secrets: Secrets,
   audit: Audit,
@@ -63,13 +64,18 @@ export const createClientRegistry = (
   const changed = async <T extends { after: StoredClient | undefined }>(
     clientId: string,
     change: (before: StoredClient) => Promise<T>,
-  ): Promise<T & { before: StoredClient; after: StoredClient }> => {
+    eventOf: (before: StoredClient, after: StoredClient) => AuditEvent,
+  ): Promise<T & { after: StoredClient }> => {
     for (let attempt = 1; attempt <= TRIES; attempt += 1) {
       const before = await editable(clientId);
-      const done = await change(before);
+      const done = await atomically(async () => {
+        const tried = await change(before);
+        if (tried.after) await audit.record(eventOf(before, tried.after));
+        return tried;
+      });
       if (!done.after) continue;
       known.forget(clientId);
-      return { ...done, before, after: done.after };
+      return { ...done, after: done.after };
     }
     throw new Error(`client ${clientId} is being changed all the time`);
   };
@@ -77,10 +83,12 @@ export const createClientRegistry = (
   const create = async (requested: RequestedClient, firstParty: boolean) => {
     const { record, secret } = await prepare(requested, firstParty, { unknown: 'refuse' });
     const clientId = record.metadata.client_id;
-    if (!(await clients.create(record)))
-      throw new DomainError('client_exists', `a client with client_id ${clientId} exists already`);
+    await atomically(async () => {
+      if (!(await clients.create(record)))
+        throw new DomainError('client_exists', `a client with client_id ${clientId} exists already`);
+      await audit.record({ type: 'client.created', target: clientId, details: { after: audited(record) } });
+    });
     known.forget(clientId);
-    await audit.record({ type: 'client.created', target: clientId, details: { after: audited(record) } });
     return { record, secret };
   };
 
@@ -135,7 +143,7 @@ export const createClientRegistry = (
       requested: RequestedClient,
       firstParty: boolean,
     ): Promise<ShownClient & { secret: string | undefined }> {
-      const { before, after, secret } = await changed(clientId, async (before) => {
+      const change = async (before: StoredClient) => {
         if (requested.client_id !== undefined && requested.client_id !== clientId)
           throw invalid('client_id is not the one in the path');
         const { client_secret: presented } = requested;
@@ -153,12 +161,12 @@ export const createClientRegistry = (
         const record = { metadata, secretHash: secretive ? made : null, firstParty };
         await understood(record);
         return { after: await clients.replace(before, record), secret };
-      });
-      await audit.record({
+      };
+      const { after, secret } = await changed(clientId, change, (before, now) => ({
         type: 'client.updated',
         target: clientId,
-        details: { before: audited(before), after: audited(after) },
-      });
+        details: { before: audited(before), after: audited(now) },
+      }));
       return { ...(await shown(after)), secret };
     },
 
@@ -170,10 +178,12 @@ export const createClientRegistry = (
      */
     async remove(clientId: string): Promise<void> {
       await editable(clientId);
-      const before = await clients.remove(clientId);
+      await atomically(async () => {
+        const before = await clients.remove(clientId);
+        if (!before) throw unknownClient();
+        await audit.record({ type: 'client.deleted', target: clientId, details: { before: audited(before) } });
+      });
       known.forget(clientId);
-      if (!before) throw unknownClient();
-      await audit.record({ type: 'client.deleted', target: clientId, details: { before: audited(before) } });
     },
 
     /**
@@ -186,16 +196,16 @@ export const createClientRegistry = (
     async rotateSecret(clientId: string, overlapSeconds: number): Promise<ShownClient & { secret: string }> {
       const secret = randomSecret(32);
       const until = overlapSeconds > 0 ? new Date(Date.now() + overlapSeconds * 1000) : undefined;
-      const { after } = await changed(clientId, async (before) => {
+      const rotate = async (before: StoredClient) => {
         if (before.secretHash === null)
           throw new DomainError('client_without_secret', 'this client has no secret: it authenticates otherwise');
         return { after: await clients.rotateSecret(before, clientSecretHash(secrets, clientId, secret), until) };
-      });
-      await audit.record({
+      };
+      const { after } = await changed(clientId, rotate, () => ({
         type: 'client.secret_rotated',
         target: clientId,
         details: { previous_secret_expires_at: (until ?? new Date()).toISOString() },
-      });
+      }));
       return { ...(await shown(after)), secret };
     },
 

@@ -21,7 +21,7 @@ export type ConnectedApps = ReturnType<typeof createConnectedApps>;
 /** What people have let apps do, as they see it and take it back. */
 export const createConnectedApps = (
   provider: Provider,
-  { artifacts, consents }: Stores,
+  { artifacts, consents, atomically }: Stores,
   known: KnownClients,
   secrets: Secrets,
   endGrant: (grantId: string) => Promise<void>,
@@ -59,9 +59,11 @@ export const createConnectedApps = (
       // Before as well as after: the consent stands until its grants are ended, so that a second call can finish what a first
       // one could not; and a grant that was made of it in between ends too.
       await endGrants(userId, clientId);
-      await consents.remove(userId, clientId);
+      await atomically(async () => {
+        await consents.remove(userId, clientId);
+        await audit.record({ type: 'consent.withdrawn', target: userId, client: clientId });
+      });
       await endGrants(userId, clientId);
-      await audit.record({ type: 'consent.withdrawn', target: userId, client: clientId });
     },
   };
 };

@@ -1,6 +1,7 @@
 import type { JSONWebKeySet, JWK } from 'jose';
 import type { Audit } from '../domain/audit.ts';
-import type { KeyState, SigningKeys, StoredSigningKey } from '../storage/signing-keys.ts';
+import type { KeyState, StoredSigningKey } from '../storage/signing-keys.ts';
+import type { Stores } from '../storage/stores.ts';
 import { type ExternalKey, engineKey } from './external-keys.ts';
 import { type Algorithm, generateKey, openKey, publicKeys, type Sealing } from './keys.ts';
 
@@ -51,7 +52,7 @@ export type Keyring = Awaited<ReturnType<typeof createKeyring>>;
  * @throws {SigningKeysError} when keys in the database do not open.
  */
 export const createKeyring = async (
-  store: SigningKeys,
+  { signingKeys: store, atomically }: Pick<Stores, 'signingKeys' | 'atomically'>,
   sealing: Sealing,
   audit: Audit,
   { accessTokenTtlSeconds, keyRotationDays, signingAlgorithms, externalKeys }: KeyringSettings,
@@ -82,27 +83,26 @@ export const createKeyring = async (
     return records;
   };
 
-  const announced = async (type: 'signing_key.created' | 'signing_key.removed', kids: string[]): Promise<void> => {
-    for (const kid of kids) await audit.record({ type, target: kid });
+  const announced = async (
+    type: 'signing_key.created' | 'signing_key.removed',
+    keys: { kid: string; alg: string }[],
+  ): Promise<void> => {
+    for (const { kid, alg } of keys) await audit.record({ type, target: kid, details: { alg } });
   };
 
   const missing = async (): Promise<void> => {
     const known = new Set((await store.list(keepSeconds)).map(({ alg }) => alg));
     const wanted = signingAlgorithms.filter((alg) => !known.has(alg));
     if (wanted.length === 0) return;
-    await announced(
-      'signing_key.created',
-      await store.addFirst(await Promise.all(wanted.map((alg) => generateKey(alg, sealing)))),
-    );
+    const first = await Promise.all(wanted.map((alg) => generateKey(alg, sealing)));
+    await atomically(async () => announced('signing_key.created', await store.addFirst(first)));
   };
 
   const next = async (algorithms: readonly Algorithm[], olderThanSeconds: number) => {
-    const added = await store.addNext(
-      await Promise.all(algorithms.map((alg) => generateKey(alg, sealing))),
-      LEAD_SECONDS,
-      olderThanSeconds,
+    const keys = await Promise.all(algorithms.map((alg) => generateKey(alg, sealing)));
+    await atomically(async () =>
+      announced('signing_key.created', await store.addNext(keys, LEAD_SECONDS, olderThanSeconds)),
     );
-    await announced('signing_key.created', added);
   };
 
   /** What has to happen by itself: the next key when one has signed for long enough, and the end of those nobody needs. */
@@ -113,7 +113,7 @@ export const createKeyring = async (
     const due = signingAlgorithms.filter((alg) => !records.some((key) => key.alg === alg && isYoung(key)));
     if (keyRotationDays > 0 && due.length > 0) await next(due, maxAgeSeconds);
     const gone = (await store.list(keepSeconds)).filter(({ state }) => state === 'gone').map(({ kid }) => kid);
-    await announced('signing_key.removed', await store.remove(gone));
+    if (gone.length > 0) await atomically(async () => announced('signing_key.removed', await store.remove(gone)));
   };
 
   await missing();

@@ -38,7 +38,7 @@ export type SignInList = ReturnType<typeof createSignInList>;
  * @param lifetimeSeconds Of the longest-lived sign-in that is not used.
  */
 export const createSignInList = (
-  { artifacts, signIns }: Stores,
+  { artifacts, signIns, atomically }: Stores,
   known: KnownClients,
   secrets: Secrets,
   endGrant: (grantId: string) => Promise<void>,
@@ -109,11 +109,13 @@ export const createSignInList = (
         await Promise.all(grants.map(({ grantId, persistsLogout }) => grantId && !persistsLogout && endGrant(grantId)));
         await artifacts.destroyByUid('Session', session.uid);
       } else if (row.grantId) await endGrant(row.grantId);
-      await signIns.remove([row.id]);
-      await audit.record({
-        type: 'session.ended',
-        target: userId,
-        details: { session: row.id, kind: session ? 'browser' : 'app' },
+      await atomically(async () => {
+        await signIns.remove([row.id]);
+        await audit.record({
+          type: 'session.ended',
+          target: userId,
+          details: { session: row.id, kind: session ? 'browser' : 'app' },
+        });
       });
     },
   };

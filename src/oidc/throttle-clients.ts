@@ -1,10 +1,19 @@
 import type { Middleware } from 'koa';
 import { errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { DomainError } from '../domain/errors.ts';
-import type { FailureThrottle } from '../domain/throttles.ts';
+import type { Budget, FailureThrottle } from '../domain/throttles.ts';
 import type { SecretGuard } from './engine-internals.ts';
 
 const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke']);
+
+/** As the REST API tells it: see http/rate-limit.ts. */
+const tellBudget =
+  (ctx: KoaContextWithOIDC) =>
+  ({ limit, remaining, resetSeconds }: Budget): void => {
+    ctx.set('RateLimit-Limit', String(limit));
+    ctx.set('RateLimit-Remaining', String(remaining));
+    ctx.set('RateLimit-Reset', String(resetSeconds));
+  };
 
 /** As the engine renders its own errors: RFC 6749 §5.2's form, under RFC 6585's status. */
 const tooMany = (ctx: KoaContextWithOIDC, { retryAfterSeconds }: DomainError): errors.OIDCProviderError => {
@@ -25,7 +34,7 @@ export const throttleTokenEndpoints =
     const ctx = context as unknown as KoaContextWithOIDC;
     if (!ENDPOINTS.has(ctx.path) || ctx.method !== 'POST') return next();
     try {
-      await failures.check(ctx.ip);
+      await failures.check(ctx.ip, undefined, tellBudget(ctx));
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
       const { error: code, error_description, status } = tooMany(ctx, error);
@@ -35,7 +44,8 @@ export const throttleTokenEndpoints =
       return;
     }
     await next();
-    if ((ctx.body as { error?: unknown } | undefined)?.error === 'invalid_client') await failures.failed(ctx.ip);
+    if ((ctx.body as { error?: unknown } | undefined)?.error === 'invalid_client')
+      await failures.failed(ctx.ip, undefined, tellBudget(ctx));
   };
 
 /** Slows down whoever guesses one client's secret: by client and network, so that strangers elsewhere cannot lock an app out. */

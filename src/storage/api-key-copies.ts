@@ -26,7 +26,7 @@ export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHold
     copies.set(keyHash, { holder, stamp, readAt: Date.now() });
   };
 
-  return async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
+  const findByHash = async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
     const copy = copies.get(keyHash);
     // Whose key it is never changes: the copy says whose stamp to ask for, and so does a first look.
     const userId = copy?.holder.user.id ?? (await find(keyHash))?.user.id;
@@ -39,4 +39,9 @@ export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHold
     keep(keyHash, holder, stamp);
     return holder;
   };
+
+  /** Whether this process has seen the key in use: somebody's it was, a moment ago. */
+  const knows = (keyHash: string): boolean => copies.has(keyHash);
+
+  return { findByHash, knows };
 };

@@ -37,6 +37,7 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
     const { user, ...key } = found;
     return { key, user };
   };
+  const copies = createApiKeyCopies(findByHash, stamps);
 
   return {
     /** Undefined when the user has `limit` live keys already. */
@@ -51,7 +52,10 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
       prisma.apiKey.findMany({ where: { userId }, orderBy: [{ createdAt: 'desc' }, { id: 'desc' }], take: 200 }),
 
     /** The key with its owner, whatever their state; from a copy while nothing of the owner's has changed. */
-    findByHash: createApiKeyCopies(findByHash, stamps),
+    findByHash: copies.findByHash,
+
+    /** Whether the key is one that this process has just seen; says nothing of its state. */
+    knows: copies.knows,
 
     /** False when the user has no such key. */
     async remove(userId: string, id: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { DatabaseError, type Pool } from 'pg';
+import type { Unit, Units } from './units.ts';
 
 export type AuditRow = { seq: number; event: string; mac: string };
 
@@ -26,7 +27,7 @@ type Waiting = { event: string; resolve(): void; reject(error: unknown): void };
 export type AuditLog = ReturnType<typeof createAuditLog>;
 
 /** Append-only, in one order over all processes. Events that come while others are being written are written together. */
-export const createAuditLog = (pool: Pool, macOf: MacOf) => {
+export const createAuditLog = (pool: Pool, macOf: MacOf, current: Units['current'] = () => undefined) => {
   const waiting: Waiting[] = [];
   let writing = false;
   /** The last row, as this process wrote it; undefined when it may be another one's. */
@@ -68,6 +69,28 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
     }
   };
 
+  /** Appends inside a transaction, at its end: from here on nobody else appends until it commits. */
+  const chain = async (
+    query: <Row>(sql: string, ...values: unknown[]) => Promise<Row[]>,
+    events: string[],
+  ): Promise<{ seq: number; mac: string }> => {
+    // Whoever holds the lock sees the last row.
+    await query('SELECT pg_advisory_xact_lock($1::bigint)::text', LOCK);
+    const [last] = await query<{ seq: string | bigint; mac: string }>(
+      'SELECT seq, mac FROM audit_events ORDER BY seq DESC LIMIT 1',
+    );
+    const seq = Number(last?.seq ?? 0);
+    const { macs, last: written } = linked({ seq, mac: last?.mac ?? '' }, events);
+    await query(
+      `INSERT INTO audit_events (seq, event, mac)
+       SELECT $1::bigint + place, event, mac FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (event, mac, place)`,
+      seq,
+      events,
+      macs,
+    );
+    return written;
+  };
+
   const write = async (events: string[]): Promise<void> => {
     const mine = head;
     // Known again only when it is written: whatever goes wrong, the next one looks.
@@ -77,18 +100,7 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
     let broken: Error | undefined;
     try {
       await client.query('BEGIN');
-      // Whoever holds the lock sees the last row; nobody appends until it commits.
-      await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
-      const last = await client.query<{ seq: string; mac: string }>(
-        'SELECT seq, mac FROM audit_events ORDER BY seq DESC LIMIT 1',
-      );
-      const seq = Number(last.rows[0]?.seq ?? 0);
-      const { macs, last: written } = linked({ seq, mac: last.rows[0]?.mac ?? '' }, events);
-      await client.query(
-        `INSERT INTO audit_events (seq, event, mac)
-         SELECT $1::bigint + place, event, mac FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS new (event, mac, place)`,
-        [seq, events, macs],
-      );
+      const written = await chain(async (sql, ...values) => (await client.query(sql, values)).rows, events);
       await client.query('COMMIT');
       head = written;
     } catch (error) {
@@ -98,6 +110,19 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
       // A connection that failed inside a transaction is not used again.
       client.release(broken);
     }
+  };
+
+  /** Events that become true with what they tell of, by the unit of work that does. */
+  const ofUnits = new WeakMap<Unit, string[]>();
+  const appendTo = (unit: Unit, event: string): void => {
+    const known = ofUnits.get(unit);
+    if (known) {
+      known.push(event);
+      return;
+    }
+    const events = [event];
+    ofUnits.set(unit, events);
+    unit.lastly.push((tx) => chain((sql, ...values) => tx.$queryRawUnsafe(sql, ...values), events));
   };
 
   const drain = async (): Promise<void> => {
@@ -118,12 +143,19 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
     rows.map(({ seq, event, mac }) => ({ seq: Number(seq), event, mac }));
 
   return {
-    /** Resolves when the event is on disk. @param event Its JSON; `time` and `type` are required members. */
-    append: (event: string): Promise<void> =>
-      new Promise((resolve, reject) => {
+    /**
+     * Resolves when the event is on disk; inside a unit of work at once, for it is written with the rest or not at all.
+     *
+     * @param event Its JSON; `time` and `type` are required members.
+     */
+    async append(event: string): Promise<void> {
+      const unit = current();
+      if (unit) return appendTo(unit, event);
+      await new Promise<void>((resolve, reject) => {
         waiting.push({ event, resolve, reject });
         if (!writing) void drain();
-      }),
+      });
+    },
 
     /** Newest first, from before `beforeSeq` on. */
     async list(filter: AuditFilter, beforeSeq: number | undefined, limit: number): Promise<AuditRow[]> {
@@ -139,12 +171,17 @@ export const createAuditLog = (pool: Pool, macOf: MacOf) => {
       return rowsOf(found);
     },
 
-    /** Everything that names a user as actor or target, newest first. */
-    async listOf(userId: string, limit: number): Promise<AuditRow[]> {
+    /** What names a user as actor or target, newest first, from before `beforeSeq` on. */
+    async listOf(userId: string, beforeSeq: number | undefined, limit: number): Promise<AuditRow[]> {
+      // Each half walks its own index backwards; together they would be gathered and sorted for every page.
       return rowsOf(
         await pool.query(
-          'SELECT seq, event, mac FROM audit_events WHERE actor = $1 OR target = $1 ORDER BY seq DESC LIMIT $2',
-          [userId, limit],
+          `SELECT seq, event, mac FROM (
+             (SELECT * FROM audit_events WHERE actor = $1 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3)
+             UNION
+             (SELECT * FROM audit_events WHERE target = $1 AND ($2::bigint IS NULL OR seq < $2) ORDER BY seq DESC LIMIT $3)
+           ) AS named ORDER BY seq DESC LIMIT $3`,
+          [userId, beforeSeq, limit],
         ),
       );
     },

@@ -21,8 +21,9 @@ import { createRoles } from './roles.ts';
 import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import { stampedAdministration, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
-import { createMemoryStamps, createRedisStamps } from './stamps.ts';
+import { createMemoryStamps, createRedisStamps, unitStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
+import { createUnits } from './units.ts';
 import { createUserImports } from './user-imports.ts';
 import { createUserSearch } from './user-search.ts';
 import { createUsers } from './users.ts';
@@ -159,19 +160,21 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     let artifacts: Artifacts = durable;
     let redis: Redis | undefined;
     if (redisUrl !== undefined) {
-      redis = await openRedis(redisUrl, onError);
-      const client = redis;
-      closers.push(async () => client.disconnect());
+      const opened = await openRedis(redisUrl, onError);
+      redis = opened;
+      closers.push(async () => opened.disconnect());
       artifacts = createLayeredArtifacts(createRedisArtifacts(redis, { prefix: `${redisPrefix}oidc:` }), durable);
     }
 
-    const prisma = openPrisma(pool);
-    closers.push(() => prisma.$disconnect());
-    const stamps = redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps();
+    const client = openPrisma(pool);
+    closers.push(() => client.$disconnect());
+    const units = createUnits(client);
+    const { prisma } = units;
+    const stamps = unitStamps(redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps(), units);
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: stampedUsers(createUsers(prisma), stamps),
-      userImports: createUserImports(pool),
+      userImports: createUserImports(pool, prisma),
       userSearch: createUserSearch(pool, prisma),
       administration: stampedAdministration(createAdministrationStore(prisma), stamps),
       roles: createRoles(prisma),
@@ -184,8 +187,9 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       rateLimits: createRateLimits(redis, redisPrefix),
       identities: createIdentities(prisma),
       oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),
-      outgoingMails: createOutgoingMails(prisma),
-      auditLog: (macOf) => createAuditLog(pool, macOf),
+      outgoingMails: createOutgoingMails(prisma, units),
+      auditLog: (macOf) => createAuditLog(pool, macOf, units.current),
+      atomically: units.atomically,
       appliedMigrations,
       description: redisUrl ? `${shown}, Redis at ${new URL(redisUrl).host}` : shown,
       async check() {

@@ -1,4 +1,5 @@
 import type { PrismaClient } from './prisma.ts';
+import type { Units } from './units.ts';
 
 /** A mail that waits, or in development one that was kept. What is in it, only its writer can open. */
 export type OutgoingMail = { id: string; sealed: string; attempts: number; createdAt: Date };
@@ -14,7 +15,10 @@ export type OutgoingMails = ReturnType<typeof createOutgoingMails>;
  * Times are the database's: processes may disagree about them. They are stored in milliseconds; what is due now is cut to them,
  * for rounded up it would be due a moment later, and be missed.
  */
-export const createOutgoingMails = (prisma: PrismaClient) => ({
+export const createOutgoingMails = (prisma: PrismaClient, { afterwards }: Pick<Units, 'afterwards'>) => ({
+  /** Calls back once what was added can be claimed. */
+  added: afterwards,
+
   /** @param due Whether it is to be sent; otherwise it is kept. */
   async add(id: string, sealed: string, due: boolean): Promise<void> {
     await prisma.$executeRaw`INSERT INTO outgoing_mails (id, sealed, next_attempt_at)

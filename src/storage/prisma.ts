@@ -37,6 +37,14 @@ export const isUniqueViolation = (error: unknown): boolean =>
   (error.code === 'P2002' ||
     (error.code === 'P2010' &&
       /23505|UniqueConstraintViolation/.test(error.message + JSON.stringify('meta' in error ? error.meta : ''))));
+
+/** Whether PostgreSQL ended the transaction because two waited for each other (P2034, or 40P01 in a raw statement). */
+export const isDeadlock = (error: unknown): boolean =>
+  error instanceof Error &&
+  'code' in error &&
+  (error.code === 'P2034' ||
+    (error.code === 'P2010' && /40P01/.test(error.message + JSON.stringify('meta' in error ? error.meta : ''))));
+
 /** Whether a row names another that is not there (P2003). */
 export const violatedForeignKey = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && error.code === 'P2003';

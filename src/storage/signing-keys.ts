@@ -42,14 +42,14 @@ export const createSigningKeys = (prisma: PrismaClient) => {
        ORDER BY created_at, kid`,
 
     /** Adds the keys unless some process added keys of the same algorithms first; the caller lists again afterwards. */
-    async addFirst(keys: SigningKeyRecord[]): Promise<string[]> {
+    async addFirst(keys: SigningKeyRecord[]): Promise<SigningKeyRecord[]> {
       return prisma.$transaction(async (tx) => {
         // Two processes starting on an empty database: the second waits here, then sees the first one's keys.
         await tx.$executeRaw`LOCK TABLE signing_keys IN EXCLUSIVE MODE`;
         const known = await tx.signingKey.findMany({ select: { alg: true } });
         const missing = keys.filter(({ alg }) => !known.some((key) => key.alg === alg));
         await tx.signingKey.createMany({ data: missing.map((key) => ({ ...key, publicJwk: json(key.publicJwk) })) });
-        return missing.map(({ kid }) => kid);
+        return missing;
       });
     },
 
@@ -57,31 +57,31 @@ export const createSigningKeys = (prisma: PrismaClient) => {
      * Publishes keys that take over in `leadSeconds`; none of an algorithm that has one waiting already.
      *
      * @param olderThanSeconds Only where the newest key of the algorithm has signed for so long.
-     * @returns the kids of those that were added.
+     * @returns those that were added.
      */
-    async addNext(keys: SigningKeyRecord[], leadSeconds: number, olderThanSeconds = 0): Promise<string[]> {
+    async addNext(keys: SigningKeyRecord[], leadSeconds: number, olderThanSeconds = 0): Promise<SigningKeyRecord[]> {
       return prisma.$transaction(async (tx) => {
         await tx.$executeRaw`LOCK TABLE signing_keys IN EXCLUSIVE MODE`;
-        const added: string[] = [];
-        for (const { kid, alg, publicJwk, sealedJwk } of keys) {
+        const added: SigningKeyRecord[] = [];
+        for (const key of keys) {
+          const { kid, alg, publicJwk, sealedJwk } = key;
           const count = await tx.$executeRaw`
             INSERT INTO signing_keys (kid, alg, public_jwk, sealed_jwk, active_from)
             SELECT ${kid}, ${alg}, ${JSON.stringify(publicJwk)}::jsonb, ${sealedJwk},
                    now() + make_interval(secs => ${leadSeconds}::float8)
              WHERE NOT EXISTS (SELECT FROM signing_keys WHERE alg = ${alg}
                                   AND active_from > now() - make_interval(secs => ${olderThanSeconds}::float8))`;
-          if (count > 0) added.push(kid);
+          if (count > 0) added.push(key);
         }
         return added;
       });
     },
 
     /** Forgets keys. @returns those that were there until now. */
-    async remove(kids: string[]): Promise<string[]> {
+    async remove(kids: string[]): Promise<{ kid: string; alg: string }[]> {
       if (kids.length === 0) return [];
-      const rows = await prisma.$queryRaw<{ kid: string }[]>`
-        DELETE FROM signing_keys WHERE kid IN (${Prisma.join(kids)}) RETURNING kid`;
-      return rows.map(({ kid }) => kid);
+      return prisma.$queryRaw<{ kid: string; alg: string }[]>`
+        DELETE FROM signing_keys WHERE kid IN (${Prisma.join(kids)}) RETURNING kid, alg`;
     },
 
     /** Seals a private key anew, as long as it is still sealed as it was read. */

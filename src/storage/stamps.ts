@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import type { Units } from './units.ts';
 
 /**
  * A word per user that changes with everything their credentials depend on: role, ban, profile, keys. A copy of what was read
@@ -15,6 +16,24 @@ export type Stamps = {
    */
   changing<T>(userId: string, change: () => Promise<T>): Promise<T>;
 };
+
+/** Inside a unit of work a change lasts until the unit has ended: a stamp made before its commit would vouch for what was. */
+export const unitStamps = (stamps: Stamps, { current }: Pick<Units, 'current'>): Stamps => ({
+  ...stamps,
+  async changing(userId, change) {
+    const unit = current();
+    if (!unit) return stamps.changing(userId, change);
+    await new Promise<void>((resolve, reject) => {
+      const changed = stamps.changing(userId, () => {
+        resolve();
+        return unit.over;
+      });
+      changed.catch(reject);
+      unit.closing.push(changed);
+    });
+    return change();
+  },
+});
 
 /** A stamp nobody asked after is made anew when somebody does. */
 const TTL_SECONDS = 86_400;
@@ -68,7 +87,8 @@ export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
         return await change();
       } finally {
         remembered.delete(userId);
-        await redis.set(key, randomUUID(), 'EX', TTL_SECONDS);
+        // Where this fails the user stays under change until that runs out: nobody takes a copy for current meanwhile.
+        await redis.set(key, randomUUID(), 'EX', TTL_SECONDS).catch(() => {});
         remembered.delete(userId);
       }
     },

@@ -12,6 +12,7 @@ import type { RateLimits } from './rate-limits.ts';
 import type { Roles } from './roles.ts';
 import type { SignIns } from './sign-ins.ts';
 import type { SigningKeys } from './signing-keys.ts';
+import type { Atomically } from './units.ts';
 import type { UserImports } from './user-imports.ts';
 import type { UserSearch } from './user-search.ts';
 import type { Users } from './users.ts';
@@ -35,6 +36,8 @@ export type Stores = {
   identities: Identities;
   oneTimeTokens: OneTimeTokens;
   outgoingMails: OutgoingMails;
+  /** Everything that the work writes, the audit log and the mails included, is written as a whole or not at all. */
+  atomically: Atomically;
   /** The audit log, under a key that the stores do not have. */
   auditLog(macOf: MacOf): AuditLog;
   /** The migrations that opening has applied, by name. */

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import type { PrismaClient } from './prisma.ts';
 import type { User } from './users.ts';
 
 /** A user as imported, by column. What is absent has the column's default. */
@@ -61,14 +62,10 @@ const INSERT = `
   FROM jsonb_to_recordset($1::jsonb) AS new (${typed.join(', ')}, created_at timestamptz)
   ON CONFLICT DO NOTHING RETURNING email_key`;
 
-/** Two imports that meet each other's rows in another order; PostgreSQL ends one of them, which may try again. */
-const DEADLOCK = '40P01';
-const TRIES = 5;
-
 export type UserImports = ReturnType<typeof createUserImports>;
 
 /** Many users at once, for imports. */
-export const createUserImports = (pool: Pool) => ({
+export const createUserImports = (pool: Pool, prisma: PrismaClient) => ({
   /** Which of these somebody has already. */
   async taken(emailKeys: string[], usernameKeys: string[]): Promise<{ emails: Set<string>; usernames: Set<string> }> {
     const { rows } = await pool.query<{ email_key: string | null; username_key: string | null }>(
@@ -88,15 +85,7 @@ export const createUserImports = (pool: Pool) => ({
    * @returns the email keys of those that were inserted.
    */
   async insert(rows: ImportedRow[]): Promise<Set<string>> {
-    const json = JSON.stringify(rows);
-    for (let attempt = 1; ; attempt += 1) {
-      try {
-        const inserted = await pool.query<{ email_key: string }>(INSERT, [json]);
-        return new Set(inserted.rows.map((row) => row.email_key));
-      } catch (error) {
-        const code = error instanceof Error && 'code' in error ? error.code : undefined;
-        if (code !== DEADLOCK || attempt === TRIES) throw error;
-      }
-    }
+    const inserted = await prisma.$queryRawUnsafe<{ email_key: string }[]>(INSERT, JSON.stringify(rows));
+    return new Set(inserted.map((row) => row.email_key));
   },
 });

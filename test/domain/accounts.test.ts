@@ -23,11 +23,7 @@ test.before(async () => {
     migrations: 'require',
     onError: () => {},
   });
-  accounts = createAccounts(
-    stores.users,
-    stores.artifacts,
-    createPasswords({ minLength: 6, blocklist: false }, foreign),
-  );
+  accounts = createAccounts(stores, createPasswords({ minLength: 6, blocklist: false }, foreign));
 });
 
 test.after.always(async () => {

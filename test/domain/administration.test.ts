@@ -55,7 +55,7 @@ withRedis(
       { minLength: 6, blocklist: false, serviceNames: [] },
       createForeignHashes(secrets),
     );
-    const accounts = createAccounts(stores.users, artifacts, passwords);
+    const accounts = createAccounts({ ...stores, artifacts }, passwords);
     const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, () => undefined);
     const mail = createMail(
       stores.outgoingMails,
@@ -70,6 +70,7 @@ withRedis(
       store: stores.administration,
       roles: stores.roles,
       artifacts,
+      atomically: stores.atomically,
       accounts,
       passwordReset: createPasswordReset(
         { ...stores, artifacts },

@@ -4,13 +4,26 @@ import type { openApiDocument } from '../../src/http/openapi.ts';
 
 type Document = ReturnType<typeof openApiDocument>;
 type Media = Record<string, { schema?: object }>;
-type Described = { responses: Record<string, { content?: Media }> };
+type Described = {
+  responses: Record<string, { content?: Media; headers?: Record<string, { required: boolean }> }>;
+};
+
+/** Headers that callers go by: where they come, it is said. */
+const TOLD = [
+  'RateLimit-Limit',
+  'RateLimit-Remaining',
+  'RateLimit-Reset',
+  'Retry-After',
+  'WWW-Authenticate',
+  'Location',
+  'Deprecation',
+];
 
 export type Contract = {
   /** The operation that answers `method path`, as `GET /users/api-keys/{id}`; undefined when none is documented. */
   operationOf(method: string, path: string): string | undefined;
   /** @throws {Error} saying what about the answer is not documented. */
-  check(method: string, path: string, status: number, type: string, body: unknown): void;
+  check(method: string, path: string, status: number, headers: Headers, body: unknown): void;
   operations: string[];
 };
 
@@ -45,7 +58,7 @@ export const contractOf = (document: Document): Contract => {
     operations: Object.entries(document.paths).flatMap(([path, methods]) =>
       Object.keys(methods).map((method) => `${method.toUpperCase()} ${path}`),
     ),
-    check(method, path, status, type, body) {
+    check(method, path, status, headers, body) {
       const found = find(method, path);
       // What is not there at all answers the same everywhere.
       if (!found && (status === 404 || status === 405)) return;
@@ -53,7 +66,13 @@ export const contractOf = (document: Document): Contract => {
       const { name, operation } = found;
       const response = operation.responses[status];
       if (!response) throw new Error(`${name} answered ${status}, which is not documented: ${JSON.stringify(body)}`);
-      const [mediaType = ''] = type.split(';');
+      const documented = response.headers ?? {};
+      for (const [header, { required }] of Object.entries(documented))
+        if (required && !headers.has(header)) throw new Error(`${name} ${status} comes without ${header}`);
+      for (const header of TOLD)
+        if (headers.has(header) && !(header in documented))
+          throw new Error(`${name} ${status} has ${header}, which is not documented`);
+      const [mediaType = ''] = (body === undefined ? '' : (headers.get('content-type') ?? '')).split(';');
       if (!response.content) {
         if (mediaType !== '') throw new Error(`${name} ${status} has a body of ${mediaType}; none is documented`);
         return;

@@ -95,15 +95,35 @@ test('over its rate limit a key gets 429 with the seconds to wait, never 401; an
   await limited.close();
 });
 
-test('who tries keys out from one network is slowed down, and a right key from there goes on', async (t) => {
+test('who tries keys out from one network is slowed down, and a key in use from there goes on', async (t) => {
   const rateLimits = { ...DEFAULT_LIMITS, 'key-network': { points: 3, seconds: 600 } };
   const limited = await startServer({ rateLimits });
   const { newKey } = await person(limited);
   const { key } = await newKey();
-  for (let i = 0; i < 3; i += 1) t.is((await use(limited, newApiKey())).status, 401);
-  t.is((await use(limited, newApiKey())).status, 429);
+  t.is((await use(limited, key)).status, 200);
+  for (const left of ['2', '1', '0']) {
+    const { status, headers } = await use(limited, newApiKey());
+    t.is(status, 401);
+    t.is(headers.get('ratelimit-remaining'), left);
+  }
+  const refused = await use(limited, newApiKey());
+  t.is(refused.status, 429);
+  t.true(Number(refused.headers.get('retry-after')) > 0);
   t.is((await use(limited, key)).status, 200);
   t.is((await use(limited, 'uak_nonsense')).status, 401, 'what cannot be a key is no try');
+  await limited.close();
+});
+
+test('once a network is found out, a key that is not there asks the database nothing', async (t) => {
+  const rateLimits = { ...DEFAULT_LIMITS, 'key-network': { points: 1, seconds: 600 } };
+  const limited = await startServer({ rateLimits });
+  t.is((await use(limited, newApiKey())).status, 401);
+  const locker = new Client({ connectionString: limited.database.connectionString });
+  await locker.connect();
+  await locker.query('BEGIN; LOCK TABLE users, api_keys IN ACCESS EXCLUSIVE MODE');
+  t.is((await use(limited, newApiKey())).status, 429);
+  await locker.query('ROLLBACK');
+  await locker.end();
   await limited.close();
 });
 

@@ -164,3 +164,39 @@ test.serial('nothing in the log signs anybody in, and the log is whole', async (
     t.false(rows[0].all.includes(String(secret).replace('Bearer ', '')));
   t.is((await server.audit.verify()).broken, undefined);
 });
+
+test('the keys that tokens are signed with are on record from their beginning, without their private halves', async (t) => {
+  const events = await server.audit.list({ type: 'signing_key.created' }, undefined, 10);
+  const { rows } = await server.database.pool.query('SELECT kid, alg FROM signing_keys');
+  t.true(rows.length >= 2);
+  const told = events.map(({ target, details }) => ({ kid: target, ...(details as { alg: string }) }));
+  const byKid = (a: { kid: unknown }, b: { kid: unknown }) => String(a.kid).localeCompare(String(b.kid));
+  t.deepEqual(told.sort(byKid), rows.sort(byKid));
+});
+
+test('a ban is on record with what was before and after, and an import with each user that it made', async (t) => {
+  const { id } = await signedIn();
+  const email = `boss-${process.pid}@example.com`;
+  await server.accounts.create({ email, password: 'secret1', role: 'admin' });
+  const { body } = await rest.post('/auth/login', { email, password: 'secret1' });
+  const auth = bearer(body.access_token);
+  await rest.post(`/admin/users/${id}/ban`, { reason: 'spam' }, auth);
+  await rest.post(`/admin/users/${id}/ban`, { reason: 'more spam', until: '2090-01-01T00:00:00Z' }, auth);
+  await rest.post(`/admin/users/${id}/unban`, {}, auth);
+  const ban = (reason: string, until: string | null) => ({ reason, until });
+  const [lifted, changed, banned] = (await eventsOf(id)).slice(0, 3).map(({ details }) => details);
+  t.like(banned, { before: null, after: ban('spam', null) });
+  t.like(changed, { before: ban('spam', null), after: ban('more spam', '2090-01-01T00:00:00.000Z') });
+  t.like(lifted, { before: ban('more spam', '2090-01-01T00:00:00.000Z'), after: null });
+
+  const imported = `imported-${process.pid}@example.com`;
+  await fetch(`${server.origin}/admin/users/import`, {
+    method: 'POST',
+    headers: { ...auth, 'content-type': 'application/x-ndjson' },
+    body: JSON.stringify({ email: imported, role: 'admin' }),
+  });
+  const { rows } = await server.database.pool.query('SELECT id FROM users WHERE email = $1', [imported]);
+  const [event] = await eventsOf(rows[0].id);
+  t.like(event, { type: 'user.created', target: rows[0].id });
+  t.like(event?.details, { imported: true, before: null, after: { email: 'i***@example.com', role: 'admin' } });
+});

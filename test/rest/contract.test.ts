@@ -4,8 +4,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import test from 'ava';
 import { allOperations } from '../../src/http/operations/all.ts';
+import { Problem } from '../../src/http/operations/problem.ts';
 import { createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
+
+type Media = { content?: Record<string, { example?: unknown }> };
 
 let server: TestServer;
 test.before(async () => {
@@ -61,6 +64,64 @@ test('each example of a body is one that the route takes', (t) => {
   for (const [name, { body, example }] of Object.entries(allOperations))
     if (body && example !== undefined && typeof example !== 'string')
       t.true(body.safeParse(example).success, `${name}: ${JSON.stringify(body.safeParse(example).error?.issues)}`);
+});
+
+test('each example of an answer is one that the route could give, and every answer with a body has one', (t) => {
+  for (const [name, { answers }] of Object.entries(allOperations))
+    for (const [status, { body, example }] of Object.entries(answers)) {
+      if (!body) continue;
+      t.not(example, undefined, `${name} ${status}`);
+      const parsed = body.safeParse(example);
+      t.true(parsed.success, `${name} ${status}: ${JSON.stringify(parsed.error?.issues)}`);
+    }
+});
+
+test('each example of a failure is a failure of its status', async (t) => {
+  const { paths } = await document();
+  let examples = 0;
+  for (const [path, methods] of Object.entries(paths))
+    for (const { responses } of Object.values(methods) as unknown as { responses: Record<string, Media> }[])
+      for (const [status, { content }] of Object.entries(responses)) {
+        const media = content?.['application/problem+json'];
+        if (!media) continue;
+        examples += 1;
+        t.true(Problem.safeParse(media.example).success, `${path} ${status}`);
+        t.is((media.example as { status?: number }).status, Number(status), path);
+      }
+  t.true(examples > 100);
+});
+
+test('what callers go by is documented: budgets, waits, challenges, places, limits', async (t) => {
+  const { paths } = await document();
+  const headers = (path: string, method: string, status: number) =>
+    (
+      paths[path]?.[method]?.responses as
+        | Record<number, { headers?: Record<string, { required: boolean }> }>
+        | undefined
+    )?.[status]?.headers;
+  for (const [path, method, status] of [
+    ['/auth/login', 'post', 200],
+    ['/auth/refresh', 'post', 429],
+    ['/auth/forgot-password', 'post', 202],
+    ['/auth/reset-password', 'post', 204],
+    ['/auth/verify-email', 'post', 204],
+    ['/oauth/token', 'post', 200],
+  ] as const)
+    for (const name of ['RateLimit-Limit', 'RateLimit-Remaining', 'RateLimit-Reset'])
+      t.true(headers(path, method, status)?.[name]?.required, `${path} ${status} ${name}`);
+  t.true(headers('/users/api-keys/{id}', 'delete', 429)?.['Retry-After']?.required);
+  t.true(headers('/users/me', 'get', 401)?.['WWW-Authenticate']?.required);
+  t.truthy(headers('/users/me', 'get', 403)?.['WWW-Authenticate']);
+  t.true(headers('/oauth/authorize', 'get', 303)?.Location?.required);
+  t.is(headers('/auth/exchange', 'post', 200)?.['RateLimit-Limit'], undefined, 'not counted');
+  for (const path of ['/admin/users', '/admin/audit', '/admin/clients']) {
+    const described = paths[path]?.get as unknown as { parameters: { name: string; schema: object }[] } | undefined;
+    t.deepEqual(described?.parameters.find(({ name }) => name === 'limit')?.schema, {
+      type: 'integer',
+      minimum: 1,
+      maximum: 200,
+    });
+  }
 });
 
 test('every documented route answers as documented to who says nothing of themselves and sends nothing', async (t) => {

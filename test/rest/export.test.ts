@@ -101,3 +101,26 @@ test('nobody else gets it: no API key, no third-party app', async (t) => {
   t.is((await rest.get('/users/me/export', bearer(tokens.access_token))).status, 403);
   t.is((await rest.get('/users/me/export')).status, 401);
 });
+
+test('the export holds every event, also of a long life, in one piece and in order', async (t) => {
+  const { auth, id } = await signedIn();
+  await Promise.all(
+    Array.from({ length: 1_700 }, (_, n) => server.audit.record({ type: 'logout', target: id, details: { n } })),
+  );
+  const { status, body } = await rest.get('/users/me/export', auth);
+  t.is(status, 200);
+  const events = body.audit_events as { seq: number; type: string; details?: { n?: number } }[];
+  t.deepEqual(
+    events.map(({ seq }) => seq),
+    [...new Set(events.map(({ seq }) => seq))].sort((a, b) => b - a),
+  );
+  const numbers = events.flatMap(({ details }) => details?.n ?? []);
+  t.deepEqual(
+    numbers.sort((a, b) => a - b),
+    Array.from({ length: 1_700 }, (_, n) => n),
+  );
+  t.deepEqual(
+    events.slice(-2).map(({ type }) => type),
+    ['login.succeeded', 'user.registered'],
+  );
+});

@@ -1,13 +1,16 @@
 import test from 'ava';
+import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { createBrowser } from '../helpers/browser.ts';
-import { createRest } from '../helpers/rest.ts';
+import { tokenTo } from '../helpers/mailbox.ts';
+import { bearer, createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
 let server: TestServer;
 let rest: ReturnType<typeof createRest>;
 
 test.before(async () => {
-  server = await startServer();
+  // All tests come from one network; those that are about it are elsewhere.
+  server = await startServer({ rateLimits: { ...DEFAULT_LIMITS, 'login-network': { points: 10_000, seconds: 900 } } });
   rest = createRest(server.origin);
 });
 test.after.always(() => server?.close());
@@ -89,5 +92,73 @@ test('a device mark of one account, or a made-up one, opens no other account’s
     thief.setCookies([{ name: 'device', value, path: '/', host: new URL(server.origin).host }]);
     const page = await thief.submit(await thief.go('/login'), 'sign-in', { login: other, password: 'secret1' });
     t.is(page.status, 429);
+  }
+});
+
+const person = async () => {
+  const [email, username] = [`both${++count}-${process.pid}@example.com`, `both.${count}.${process.pid}`];
+  const { id } = await server.accounts.create({ email, username, password: 'secret1' });
+  return { id, email, username };
+};
+const byName = (username: string, password: string, headers = {}) =>
+  rest.post('/auth/login', { username, password }, headers);
+
+test('an account has one budget, by whichever of its names it is guessed at', async (t) => {
+  const { email, username } = await person();
+  for (let i = 0; i < 3; i += 1) t.is((await login(email, 'wrong12')).status, 401);
+  for (let i = 0; i < 2; i += 1) t.is((await byName(username, 'wrong12')).status, 401);
+  t.is((await login(email, 'secret1')).status, 429);
+  t.is((await byName(username.toUpperCase(), 'secret1')).status, 429);
+});
+
+const deviceOf = ({ headers }: { headers: Headers }) => /device=[^;]+/.exec(headers.get('set-cookie') ?? '')?.[0] ?? '';
+
+test('a browser is known to an account by whichever of its names it signed in with', async (t) => {
+  const { email, username } = await person();
+  const cookie = deviceOf(await byName(username, 'secret1'));
+  for (let i = 0; i < 5; i += 1) await login(email, 'wrong12');
+  t.is((await login(email, 'secret1')).status, 429);
+  t.is((await rest.post('/auth/login', { email, password: 'secret1' }, { cookie })).status, 200);
+});
+
+test('two browsers of one account have a budget each', async (t) => {
+  const { email } = await person();
+  const [one, other] = [deviceOf(await login(email, 'secret1')), deviceOf(await login(email, 'secret1'))];
+  t.not(one, other);
+  const from = (cookie: string, password: string) => rest.post('/auth/login', { email, password }, { cookie });
+  for (let i = 0; i < 5; i += 1) t.is((await from(one, 'wrong12')).status, 401);
+  t.is((await from(one, 'secret1')).status, 429);
+  t.is((await from(other, 'secret1')).status, 200);
+});
+
+for (const how of ['changed', 'reset'])
+  test(`a browser is no longer known once the password is ${how}`, async (t) => {
+    const { email } = await person();
+    const signedIn = await login(email, 'secret1');
+    const cookie = deviceOf(signedIn);
+    if (how === 'reset') {
+      await rest.post('/auth/forgot-password', { email });
+      const token = await tokenTo(server, email, 'reset_password');
+      await rest.post('/auth/reset-password', { token, new_password: 'secret2' });
+    } else {
+      const change = { current_password: 'secret1', new_password: 'secret2' };
+      t.is((await rest.put('/users/me/password', change, bearer(signedIn.body.access_token))).status, 204);
+    }
+    for (let i = 0; i < 5; i += 1) await login(email, 'wrong12');
+    t.is((await rest.post('/auth/login', { email, password: 'secret2' }, { cookie })).status, 429);
+  });
+
+test('signing in tells what is left, for an account and for none alike', async (t) => {
+  const { email } = await person();
+  for (const name of [email, `none-${process.pid}@example.com`]) {
+    const told = [];
+    for (let i = 0; i < 5; i += 1) {
+      const { headers } = await login(name, 'wrong12');
+      t.is(headers.get('ratelimit-limit'), '5');
+      t.true(Number(headers.get('ratelimit-reset')) > 0);
+      told.push(headers.get('ratelimit-remaining'));
+    }
+    t.deepEqual(told, ['4', '3', '2', '1', '0']);
+    t.is((await login(name, 'wrong12')).headers.get('ratelimit-remaining'), '0');
   }
 });

@@ -125,7 +125,7 @@ test.serial('forms of the account page must come from the account page', async (
   const elsewhere = await atAccount(await verified());
   const token = /name="csrf" value="([^"]+)"/.exec(elsewhere.page.html)?.[1] ?? '';
   t.is((await browser.submit(page, 'link-google', { csrf: token })).status, 403);
-  t.is((await browser.go('/account/link/google')).status, 404, 'nothing happens by a link');
+  t.is((await browser.go('/account/link/google')).status, 405, 'nothing happens by a link');
   const signedOut = createBrowser(all.server.issuer);
   t.is((await signedOut.go('/account/link/google', { method: 'POST' })).url.pathname, '/');
 });

@@ -126,3 +126,36 @@ test('codes and refresh tokens that are no good are counted for nobody', async (
     t.is(answer.status, 400);
   }
 });
+
+test('refresh tokens that are none are counted by network; every answer says what is left', async (t) => {
+  const { server, rest } = await limited(t, 'refresh-network', 3);
+  await server.accounts.create({ email: 'a@example.com', password: 'secret1' });
+  const { body } = await rest.post('/auth/login', { email: 'a@example.com', password: 'secret1' });
+  const refreshed = await rest.post('/auth/refresh', { refresh_token: body.refresh_token });
+  t.is(refreshed.status, 200);
+  t.is(refreshed.headers.get('ratelimit-limit'), '3');
+  t.is(refreshed.headers.get('ratelimit-remaining'), '3');
+  for (const left of ['2', '1', '0']) {
+    const { status, headers } = await rest.post('/auth/refresh', { refresh_token: token() });
+    t.is(status, 401);
+    t.is(headers.get('ratelimit-remaining'), left);
+  }
+  t.true(isTooMany(await rest.post('/auth/refresh', { refresh_token: refreshed.body.refresh_token })));
+});
+
+test('links of mails and the token endpoints say what is left', async (t) => {
+  const { server, rest } = await limited(t, 'client-network', 10);
+  for (const [path, body] of [
+    ['/auth/verify-email', { token: token() }],
+    ['/auth/reset-password', { token: token(), new_password: 'secret2' }],
+    ['/auth/forgot-password', { email: 'a@example.com' }],
+    ['/auth/resend-verification', { email: 'a@example.com' }],
+  ] as const) {
+    const { headers } = await rest.post(path, body);
+    for (const name of ['limit', 'remaining', 'reset']) t.regex(headers.get(`ratelimit-${name}`) ?? '', /^\d+$/, path);
+  }
+  const client = await server.clients.register(SERVICE);
+  const ask = (secret: string) => tokenRequest(server.origin, secret, client.client_id, true);
+  const [right, wrong] = [await ask(String(client.client_secret)), await ask(token())];
+  t.deepEqual([right.headers.get('ratelimit-remaining'), wrong.headers.get('ratelimit-remaining')], ['10', '9']);
+});

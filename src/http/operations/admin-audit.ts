@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { Moment, PageQuery, QueryText } from '../page-query.ts';
+import * as examples from './examples.ts';
 
 export const AuditQuery = z.strictObject({
   type: QueryText.optional().describe('Such as `user.banned`.'),
@@ -36,7 +37,13 @@ export const adminAuditOperations = {
     auth: 'bearer or key',
     scope: 'read:audit',
     query: AuditQuery,
-    answers: { 200: { description: 'A page of events.', body: AuditPage } },
+    answers: {
+      200: {
+        description: 'A page of events.',
+        body: AuditPage,
+        example: { items: [examples.event], next_cursor: 'v1.Zm9v…' },
+      },
+    },
     problems: [422],
   },
 } satisfies Operations;

@@ -1,6 +1,8 @@
 import { z } from 'zod';
 import { ASKED_METADATA, TOLD_METADATA } from '../../oidc/client-metadata.ts';
 import type { Operations } from '../operation.ts';
+import { PageQuery } from '../page-query.ts';
+import * as examples from './examples.ts';
 
 const asked = {
   ...ASKED_METADATA,
@@ -29,7 +31,7 @@ export const ClientQuery = z.strictObject({
     .refine((text) => text.isWellFormed(), 'has half a character')
     .max(200)
     .default(''),
-  limit: z.coerce.number().int().min(1).max(200).default(50),
+  limit: PageQuery.limit,
   cursor: Cursor.optional(),
 });
 
@@ -72,7 +74,13 @@ export const adminClientOperations = {
     auth: 'bearer or key',
     scope: 'read:clients',
     query: ClientQuery,
-    answers: { 200: { description: 'One page; `next_cursor` is null on the last.', body: Clients } },
+    answers: {
+      200: {
+        description: 'One page; `next_cursor` is null on the last.',
+        body: Clients,
+        example: { items: [examples.client], next_cursor: null, total: 1 },
+      },
+    },
     problems: [401, 403, 422],
   },
   'POST /admin/clients': {
@@ -84,14 +92,16 @@ export const adminClientOperations = {
     scope: 'write:clients',
     body: NewClient,
     example,
-    answers: { 201: { description: 'The client, with its secret.', body: ClientWithSecret } },
+    answers: {
+      201: { description: 'The client, with its secret.', body: ClientWithSecret, example: examples.freshClient },
+    },
     problems: [400, 401, 403, 409, 413, 415, 422],
   },
   'GET /admin/clients/:clientId': {
     summary: 'Show a client',
     auth: 'bearer or key',
     scope: 'read:clients',
-    answers: { 200: { description: 'The client, defaults filled in.', body: Client } },
+    answers: { 200: { description: 'The client, defaults filled in.', body: Client, example: examples.client } },
     problems: [401, 403, 404],
   },
   'PUT /admin/clients/:clientId': {
@@ -103,7 +113,9 @@ export const adminClientOperations = {
     scope: 'write:clients',
     body: ChangedClient,
     example,
-    answers: { 200: { description: 'The client as it is now.', body: ClientWithSecret } },
+    answers: {
+      200: { description: 'The client as it is now.', body: ClientWithSecret, example: examples.freshClient },
+    },
     problems: [400, 401, 403, 404, 409, 413, 415, 422],
   },
   'DELETE /admin/clients/:clientId': {
@@ -123,7 +135,9 @@ export const adminClientOperations = {
     scope: 'write:clients',
     body: SecretRotation,
     example: { overlap_seconds: 3600 },
-    answers: { 200: { description: 'The client, with its new secret.', body: ClientWithSecret } },
+    answers: {
+      200: { description: 'The client, with its new secret.', body: ClientWithSecret, example: examples.freshClient },
+    },
     problems: [400, 401, 403, 404, 409, 413, 415, 422],
   },
 } satisfies Operations;

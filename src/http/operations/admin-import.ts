@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { ExportedHash } from '../../domain/password-hashes/foreign.ts';
 import type { Operations } from '../operation.ts';
 import { profileFields } from '../profile-fields.ts';
+import * as examples from './examples.ts';
 import { words } from './fields.ts';
 
 export const MAX_LINE_BYTES = 64 * 1024;
@@ -55,7 +56,7 @@ export const adminImportOperations = {
       password_hash: '$2b$12$R9h/cIPz0gi.URNNX3kh2OPST9/PgBkqquzi.Ss7KIUgO2t0jWMUW',
       name: 'Ada Lovelace',
     },
-    answers: { 200: { description: 'What became of the lines.', body: Summary } },
+    answers: { 200: { description: 'What became of the lines.', body: Summary, example: examples.imported } },
     problems: [400, 401, 403, 413, 415, 422],
   },
 } satisfies Operations;

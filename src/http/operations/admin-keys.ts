@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
+import { NoQuery } from '../page-query.ts';
 
 export const KeyRotation = z.strictObject({});
 
@@ -14,13 +15,29 @@ const Key = z.strictObject({
 });
 const Keys = z.strictObject({ items: z.array(Key) });
 
+const example = {
+  items: [
+    {
+      kid: 'ueVu-VDz6KcXE_rqqdHM8aLMEPY6ymhADRhH8lwWhjs',
+      alg: 'ES256',
+      state: 'active' as const,
+      created_at: '2026-11-01T08:00:00.000Z',
+      active_from: '2026-11-01T08:06:00.000Z',
+      superseded_at: null,
+    },
+  ],
+};
+
 export const adminKeyOperations = {
   'GET /admin/keys': {
     summary: 'List the signing keys',
+    query: NoQuery,
     auth: 'bearer or key',
     scope: 'read:keys',
-    answers: { 200: { description: 'What the JWKS endpoint publishes, and what each key is for now.', body: Keys } },
-    problems: [401, 403],
+    answers: {
+      200: { description: 'What the JWKS endpoint publishes, and what each key is for now.', body: Keys, example },
+    },
+    problems: [401, 403, 422],
   },
   'POST /admin/keys/rotate': {
     summary: 'Rotate the signing keys',
@@ -31,7 +48,7 @@ export const adminKeyOperations = {
     scope: 'write:keys',
     body: KeyRotation,
     example: {},
-    answers: { 200: { description: 'All keys.', body: Keys } },
+    answers: { 200: { description: 'All keys.', body: Keys, example } },
     problems: [400, 401, 403, 413, 415, 422],
   },
 } satisfies Operations;

@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { Moment, PageQuery, QueryText } from '../page-query.ts';
 import { profileFields } from '../profile-fields.ts';
-import { words } from './fields.ts';
+import * as examples from './examples.ts';
+import { NoBody, words } from './fields.ts';
 
 export const UserListQuery = z.strictObject({
   q: QueryText.optional().describe(
@@ -95,13 +96,14 @@ export const Ban = z.strictObject({
   until: Moment.refine((moment) => !(Date.parse(moment) <= Date.now()), 'must be in the future').optional(),
 });
 
-/** For actions that take nothing: an empty body or none. */
-export const Nothing = z.strictObject({});
-
 const auth = 'bearer or key';
 const read = { auth, scope: 'read:users' } as const;
 const write = { auth, scope: 'write:users' } as const;
-const user = (description: string) => ({ description, body: AdministeredUser });
+const user = (description: string, example: object = examples.administered) => ({
+  description,
+  body: AdministeredUser,
+  example,
+});
 
 export const adminUsersOperations = {
   'GET /admin/users': {
@@ -111,7 +113,7 @@ export const adminUsersOperations = {
       'and not be the last, when few fit among very many. `total` is exact up to 10,000, and otherwise an estimate of the database; `total_is_estimate` says so.',
     ...read,
     query: UserListQuery,
-    answers: { 200: { description: 'A page of users.', body: UserList } },
+    answers: { 200: { description: 'A page of users.', body: UserList, example: examples.users } },
     problems: [422],
   },
   'POST /admin/users': {
@@ -156,13 +158,13 @@ export const adminUsersOperations = {
     ...write,
     body: Ban,
     example: { reason: 'spam', until: '2030-01-01T00:00:00Z' },
-    answers: { 200: user('The banned user.') },
+    answers: { 200: user('The banned user.', examples.banned) },
     problems: [403, 404, 409, 422],
   },
   'POST /admin/users/:id/unban': {
     summary: 'Lift a ban',
     ...write,
-    body: Nothing,
+    body: NoBody,
     answers: { 200: user('The user, who can sign in again.') },
     problems: [403, 404, 422],
   },
@@ -170,7 +172,7 @@ export const adminUsersOperations = {
     summary: 'Sign a user out everywhere',
     description: 'Ends all their sessions, grants and tokens. API keys stay.',
     ...write,
-    body: Nothing,
+    body: NoBody,
     answers: { 204: { description: 'Signed out.' } },
     problems: [403, 404, 422],
   },
@@ -178,8 +180,8 @@ export const adminUsersOperations = {
     summary: 'Mail a link to set a new password',
     description: 'Good once, for 30 minutes; an older link ends.',
     ...write,
-    body: Nothing,
-    answers: { 202: { description: 'The mail is on its way.', body: Nothing } },
+    body: NoBody,
+    answers: { 202: { description: 'The mail is on its way.', body: NoBody, example: {} } },
     problems: [403, 404, 409, 422],
   },
 } satisfies Operations;

@@ -1,13 +1,26 @@
 import { z } from 'zod';
 import { isNetwork } from '../../domain/api-keys.ts';
 import type { Operations } from '../operation.ts';
+import { NoQuery } from '../page-query.ts';
+import * as examples from './examples.ts';
 import { KeyScope, Moment, Timestamp, words } from './fields.ts';
+
+const distinct = <T>(values: T[]): T[] => [...new Set(values)];
 
 export const NewKey = z.strictObject({
   name: words(100).min(1),
-  scopes: z.array(KeyScope).max(20).default([]),
+  scopes: z
+    .array(KeyScope)
+    .max(20)
+    .transform(distinct)
+    .default([])
+    .describe('Each counts once, however often it is named.'),
   expires_at: Moment.refine((text) => Date.parse(text) > Date.now(), 'must be in the future').optional(),
-  allowed_networks: z.array(z.string().refine(isNetwork, 'is no network such as 192.0.2.0/24')).max(50).optional(),
+  allowed_networks: z
+    .array(z.string().refine(isNetwork, 'is no network such as 192.0.2.0/24'))
+    .max(50)
+    .transform(distinct)
+    .optional(),
 });
 export const Rotation = z.strictObject({
   overlap_seconds: z
@@ -34,7 +47,8 @@ export const apiKeyOperations = {
     summary: "The caller's API keys, newest first",
     auth: 'bearer',
     scope: 'read:profile',
-    answers: { 200: { description: 'The keys, without their secrets', body: z.array(Key) } },
+    query: NoQuery,
+    answers: { 200: { description: 'The keys, without their secrets', body: z.array(Key), example: [examples.key] } },
     problems: [401, 403],
   },
   'POST /users/api-keys': {
@@ -45,7 +59,7 @@ export const apiKeyOperations = {
     scope: 'write:profile',
     body: NewKey,
     example: { name: 'My Service', scopes: ['read:users', 'write:users'] },
-    answers: { 201: { description: 'The key, with its secret', body: FreshKey } },
+    answers: { 201: { description: 'The key, with its secret', body: FreshKey, example: examples.freshKey } },
     problems: [401, 403, 409],
   },
   'DELETE /users/api-keys/:id': {
@@ -62,7 +76,7 @@ export const apiKeyOperations = {
     scope: 'write:profile',
     body: Rotation,
     example: { overlap_seconds: 3600 },
-    answers: { 201: { description: 'The new key, with its secret', body: FreshKey } },
+    answers: { 201: { description: 'The new key, with its secret', body: FreshKey, example: examples.freshKey } },
     problems: [401, 403, 404, 409],
   },
 } satisfies Operations;

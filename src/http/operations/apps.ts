@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
+import { NoQuery } from '../page-query.ts';
+import * as examples from './examples.ts';
 import { Timestamp } from './fields.ts';
 
 export const App = z.strictObject({
@@ -16,7 +18,8 @@ export const appOperations = {
     summary: 'The apps that the caller has let use their account, last used first',
     auth: 'bearer',
     scope: 'read:profile',
-    answers: { 200: { description: 'The apps', body: z.array(App) } },
+    query: NoQuery,
+    answers: { 200: { description: 'The apps', body: z.array(App), example: [examples.app] } },
     problems: [401, 403],
   },
   'DELETE /users/me/apps/:clientId': {

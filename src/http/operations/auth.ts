@@ -1,19 +1,29 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
-import { Account, Email, OneTimeToken, Password } from './fields.ts';
+import * as examples from './examples.ts';
+import { Account, anyway, Email, OneTimeToken, Password } from './fields.ts';
 
 export const Registration = z.strictObject({
   email: Email,
   password: Password,
   username: z.string().min(1).max(64).optional(),
 });
-export const Login = z.union(
-  [
-    z.strictObject({ email: Email, password: Password }),
-    z.strictObject({ username: z.string().min(1).max(320), password: Password }),
-  ],
-  'needs email (or username) and password, and nothing else',
-);
+export const Login = z
+  .strictObject({
+    email: Email.optional(),
+    username: z.string().min(1).max(320).optional().describe('In place of `email`.'),
+    password: Password,
+  })
+  .refine(({ email, username }) => email !== undefined || username !== undefined, {
+    path: ['email'],
+    message: 'is needed, or username',
+    ...anyway,
+  })
+  .refine(({ email, username }) => email === undefined || username === undefined, {
+    path: ['username'],
+    message: 'does not go with email',
+    ...anyway,
+  });
 export const Refresh = z.strictObject({ refresh_token: z.string().min(1).max(512) });
 export const Logout = z.strictObject({ refresh_token: z.string().min(1).max(512).optional() });
 export const Address = z.strictObject({ email: Email });
@@ -48,7 +58,8 @@ export const authOperations = {
     auth: 'none',
     body: Registration,
     example: { email: 'test@optima.ai', password: 'test123', username: 'testuser' },
-    answers: { 201: { description: 'The account', body: Account } },
+    throttled: true,
+    answers: { 201: { description: 'The account', body: Account, example: examples.account } },
     problems: [409, 429],
   },
   'POST /auth/login': {
@@ -58,7 +69,10 @@ export const authOperations = {
     auth: 'none',
     body: Login,
     example: { email: 'test@optima.ai', password: 'test123' },
-    answers: { 200: { description: 'An access token and a refresh token', body: TokenPair } },
+    throttled: true,
+    answers: {
+      200: { description: 'An access token and a refresh token', body: TokenPair, example: examples.tokenPair },
+    },
     problems: [401, 429],
   },
   'POST /auth/exchange': {
@@ -68,7 +82,9 @@ export const authOperations = {
     auth: 'none',
     body: Exchange,
     example: { code: 'dGhl…' },
-    answers: { 200: { description: 'An access token and a refresh token', body: TokenPair } },
+    answers: {
+      200: { description: 'An access token and a refresh token', body: TokenPair, example: examples.tokenPair },
+    },
     problems: [429],
   },
   'POST /auth/refresh': {
@@ -78,7 +94,8 @@ export const authOperations = {
     auth: 'none',
     body: Refresh,
     example: { refresh_token: 'KJn…' },
-    answers: { 200: { description: 'A new pair', body: TokenPair } },
+    throttled: true,
+    answers: { 200: { description: 'A new pair', body: TokenPair, example: examples.tokenPair } },
     problems: [401],
   },
   'POST /auth/logout': {
@@ -96,7 +113,8 @@ export const authOperations = {
     auth: 'none',
     body: Address,
     example: { email: 'test@optima.ai' },
-    answers: { 202: { description: 'Taken up', body: Accepted } },
+    throttled: true,
+    answers: { 202: { description: 'Taken up', body: Accepted, example: ACCEPTED } },
     problems: [429],
   },
   'POST /auth/reset-password': {
@@ -106,6 +124,7 @@ export const authOperations = {
     auth: 'none',
     body: Reset,
     example: { token: 'dGhl…', new_password: 'correct horse battery' },
+    throttled: true,
     answers: { 204: { description: 'The new password holds' } },
     problems: [429],
   },
@@ -116,6 +135,7 @@ export const authOperations = {
     auth: 'none',
     body: Verification,
     example: { token: 'dGhl…' },
+    throttled: true,
     answers: { 204: { description: 'The address is proven' } },
     problems: [401, 409, 429],
   },
@@ -125,7 +145,8 @@ export const authOperations = {
     auth: 'none',
     body: Address,
     example: { email: 'test@optima.ai' },
-    answers: { 202: { description: 'Taken up', body: Accepted } },
+    throttled: true,
+    answers: { 202: { description: 'Taken up', body: Accepted, example: ACCEPTED } },
     problems: [429],
   },
 } satisfies Operations;

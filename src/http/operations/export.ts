@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { Key } from './api-keys.ts';
 import { App } from './apps.ts';
+import * as examples from './examples.ts';
 import { Account, Timestamp } from './fields.ts';
 import { Identity } from './identities.ts';
 import { Session } from './sessions.ts';
@@ -28,10 +29,17 @@ export const exportOperations = {
   'GET /users/me/export': {
     summary: 'Everything that is held about the caller',
     description:
-      'Account, API keys without their secrets, sign-ins, connected apps, the other providers that they sign in with, links in mails that still work, and the newest 1000 events of the audit log that name them. Of what somebody else did, who and from where is left out.',
+      'Account, API keys without their secrets, sign-ins, connected apps, the other providers that they sign in with, links in mails that still work, and every event of the audit log that names them, newest first. Of what somebody else did, who and from where is left out.',
     auth: 'bearer',
     scope: 'read:profile',
-    answers: { 200: { description: 'A file', body: Export } },
+    answers: {
+      200: {
+        description: 'A file',
+        body: Export,
+        example: examples.exported,
+        headers: { 'Content-Disposition': 'The name of the file.' },
+      },
+    },
     problems: [401, 403],
   },
 } satisfies Operations;

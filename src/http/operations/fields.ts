@@ -78,3 +78,9 @@ export const Account = z.strictObject({
 
 /** A permission that an API key can be made for. */
 export const KeyScope = z.enum(KEY_SCOPES);
+
+/** For what takes nothing: an empty body or none. */
+export const NoBody = z.strictObject({});
+
+/** Of a rule over several fields: it holds as well where others are wrong, so that all that is wrong is told at once. */
+export const anyway = { when: ({ value }: { value: unknown }) => typeof value === 'object' && value !== null };

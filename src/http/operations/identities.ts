@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
+import { NoQuery } from '../page-query.ts';
+import * as examples from './examples.ts';
 import { Password, Timestamp } from './fields.ts';
 
 export const Unlinking = z.strictObject({ current_password: Password.optional() });
@@ -24,7 +26,8 @@ export const identityOperations = {
     description: 'They are added on the account page, `/account`, in a browser.',
     auth: 'bearer',
     scope: 'read:profile',
-    answers: { 200: { description: 'The identities', body: z.array(Identity) } },
+    query: NoQuery,
+    answers: { 200: { description: 'The identities', body: z.array(Identity), example: [examples.identity] } },
     problems: [401, 403],
   },
   'DELETE /users/me/identities/:id': {

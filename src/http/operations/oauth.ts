@@ -1,6 +1,7 @@
 // The engine's own endpoints: it validates them, and these say how. Clients should start from discovery.
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
+import * as examples from './examples.ts';
 
 const Metadata = z.looseObject({ issuer: z.string() });
 
@@ -72,19 +73,25 @@ export const oauthOperations = {
     tag: 'Discovery',
     summary: 'The provider’s metadata (OpenID Connect Discovery)',
     auth: 'none',
-    answers: { 200: { description: 'Where everything is, and what is supported', body: Metadata } },
+    answers: {
+      200: { description: 'Where everything is, and what is supported', body: Metadata, example: examples.metadata },
+    },
   },
   'GET /.well-known/oauth-authorization-server': {
     tag: 'Discovery',
     summary: 'The same for OAuth clients (RFC 8414)',
     auth: 'none',
-    answers: { 200: { description: 'Where everything is, and what is supported', body: Metadata } },
+    answers: {
+      200: { description: 'Where everything is, and what is supported', body: Metadata, example: examples.metadata },
+    },
   },
   'GET /oauth/jwks': {
     tag: 'Discovery',
     summary: 'The public keys that tokens are signed with (RFC 7517)',
     auth: 'none',
-    answers: { 200: { description: 'The keys', body: JwkSet, type: 'application/jwk-set+json' } },
+    answers: {
+      200: { description: 'The keys', body: JwkSet, example: examples.jwks, type: 'application/jwk-set+json' },
+    },
   },
   'GET /oauth/authorize': {
     tag: 'Authorization',
@@ -151,14 +158,15 @@ export const oauthOperations = {
     auth: 'client',
     body: TokenRequest,
     bodyType: FORM,
-    answers: { 200: { description: 'The tokens', body: Tokens } },
+    answers: { 200: { description: 'The tokens', body: Tokens, example: examples.oauthTokens } },
     oauthErrors: [400, 401, 429],
+    throttled: true,
   },
   'GET /oauth/userinfo': {
     tag: 'Tokens',
     summary: 'The claims that an access token is good for (OIDC Core §5.3)',
     auth: 'bearer',
-    answers: { 200: { description: 'The claims', body: UserInfo } },
+    answers: { 200: { description: 'The claims', body: UserInfo, example: examples.userInfo } },
     oauthErrors: [400, 401, 403],
   },
   'POST /oauth/introspect': {
@@ -168,8 +176,9 @@ export const oauthOperations = {
     auth: 'client',
     body: TokenQuestion,
     bodyType: FORM,
-    answers: { 200: { description: 'What is known of it', body: Introspection } },
+    answers: { 200: { description: 'What is known of it', body: Introspection, example: examples.introspection } },
     oauthErrors: [400, 401, 429],
+    throttled: true,
   },
   'POST /oauth/revoke': {
     tag: 'Tokens',
@@ -179,14 +188,15 @@ export const oauthOperations = {
     bodyType: FORM,
     answers: { 200: { description: 'It is not live, whatever it was before' } },
     oauthErrors: [400, 401, 429],
+    throttled: true,
   },
   'GET /health': {
     tag: 'Operations',
     summary: 'Whether the service and its stores are up',
     auth: 'none',
     answers: {
-      200: { description: 'Everything answers', body: Health },
-      503: { description: 'A store does not', body: Health },
+      200: { description: 'Everything answers', body: Health, example: examples.health },
+      503: { description: 'A store does not', body: Health, example: examples.unwell },
     },
   },
 } satisfies Operations;

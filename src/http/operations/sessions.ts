@@ -1,5 +1,7 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
+import { NoQuery } from '../page-query.ts';
+import * as examples from './examples.ts';
 import { Timestamp } from './fields.ts';
 
 export const Session = z.strictObject({
@@ -19,7 +21,10 @@ export const sessionOperations = {
       'A `browser` is signed in on the hosted pages, an `app` by POST /auth/login. `current` is the sign-in that the token belongs to.',
     auth: 'bearer',
     scope: 'read:profile',
-    answers: { 200: { description: 'The sign-ins that are live', body: z.array(Session) } },
+    query: NoQuery,
+    answers: {
+      200: { description: 'The sign-ins that are live', body: z.array(Session), example: [examples.session] },
+    },
     problems: [401, 403],
   },
   'DELETE /users/me/sessions/:id': {

@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { profileFields } from '../profile-fields.ts';
-import { Account, Email, Password } from './fields.ts';
+import * as examples from './examples.ts';
+import { Account, anyway, Email, Password } from './fields.ts';
 
 /** OIDC Core §5.1's claims that a person may set themselves; null clears one. */
 export const Profile = z
@@ -14,6 +15,7 @@ export const Profile = z
   .refine(({ email, current_password }) => email === undefined || current_password !== undefined, {
     path: ['current_password'],
     message: 'is needed to change the email address',
+    ...anyway,
   });
 
 export const NewPassword = z.strictObject({
@@ -29,7 +31,7 @@ export const userOperations = {
     description: 'An API key may always ask whose it is; a token needs the scope.',
     auth: 'bearer or key',
     scope: 'read:profile',
-    answers: { 200: { description: 'The account', body: Account } },
+    answers: { 200: { description: 'The account', body: Account, example: examples.account } },
     problems: [401, 403],
   },
   'PUT /users/me': {
@@ -40,7 +42,7 @@ export const userOperations = {
     scope: 'write:profile',
     body: Profile,
     example: { name: 'Ada Lovelace', locale: 'en-GB' },
-    answers: { 200: { description: 'The account as it is now', body: Account } },
+    answers: { 200: { description: 'The account as it is now', body: Account, example: examples.account } },
     problems: [401, 403, 409, 429],
   },
   'PUT /users/me/password': {

@@ -1,6 +1,7 @@
 import { Router } from '@koa/router';
 import type { ClientRegistry, ShownClient } from '../../oidc/clients.ts';
 import { ChangedClient, ClientQuery, NewClient, SecretRotation } from '../operations/admin-clients.ts';
+import { NoBody } from '../operations/fields.ts';
 import { type RequireUser, requireScope, type SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf, queryOf } from '../validate.ts';
 
@@ -43,6 +44,7 @@ export const adminClientRoutes = (clients: ClientRegistry, requireUser: RequireU
       ctx.body = clientJson(await clients.replace(String(ctx.params.clientId), requested, first_party));
     })
     .delete('/:clientId', requireScope('write:clients'), async (ctx) => {
+      jsonOf(ctx, NoBody);
       await clients.remove(String(ctx.params.clientId));
       ctx.status = 204;
     })

@@ -3,7 +3,7 @@ import type { ImportLine, UserImport } from '../../domain/user-import.ts';
 import { ndjson, TooManyLines } from '../ndjson.ts';
 import { ImportedUser, ImportQuery, MAX_LINE_BYTES, MAX_LINES } from '../operations/admin-import.ts';
 import { type RequireUser, requireScope, type SignedIn } from '../require-user.ts';
-import { queryOf, ValidationError } from '../validate.ts';
+import { BodyError, queryOf, ValidationError } from '../validate.ts';
 
 /** Users from another system, as a stream. */
 export const adminImportRoutes = (userImport: UserImport, requireUser: RequireUser) =>
@@ -12,7 +12,7 @@ export const adminImportRoutes = (userImport: UserImport, requireUser: RequireUs
     .post('/import', requireScope('write:users'), async (ctx) => {
       const encoding = ctx.get('content-encoding');
       if (!ctx.is('application/x-ndjson') || (encoding !== '' && encoding !== 'identity'))
-        ctx.throw(415, 'the body must be application/x-ndjson');
+        throw new BodyError(415, 'The body must be application/x-ndjson.');
       const { dry_run } = queryOf(ctx, ImportQuery);
       const limits = { maxBytes: MAX_LINE_BYTES, maxLines: MAX_LINES };
       // Left open when reading stops early: the answer goes out over the same connection.
@@ -29,7 +29,7 @@ export const adminImportRoutes = (userImport: UserImport, requireUser: RequireUs
           throw new ValidationError([{ path: '', message }], 413);
         }
         // The client went away, which is no failure of a store.
-        if (ctx.req.errored) ctx.throw(400, 'the body ended early');
+        if (ctx.req.errored) throw new BodyError(400, 'The body ended early.');
         throw error;
       }
     });

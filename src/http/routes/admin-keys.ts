@@ -1,8 +1,9 @@
 import { Router } from '@koa/router';
 import type { Keyring, ShownKey } from '../../oidc/keyring.ts';
 import { KeyRotation } from '../operations/admin-keys.ts';
+import { NoQuery } from '../page-query.ts';
 import { type RequireUser, requirePermission, type SignedIn } from '../require-user.ts';
-import { jsonBody, jsonOf } from '../validate.ts';
+import { jsonBody, jsonOf, queryOf } from '../validate.ts';
 
 const keyJson = ({ kid, alg, state, createdAt, activeFrom, supersededAt }: ShownKey) => ({
   kid,
@@ -19,6 +20,7 @@ export const adminKeyRoutes = (keyring: Keyring, requireUser: RequireUser) =>
     .use(jsonBody)
     .use(requireUser)
     .get('/', requirePermission('read:keys'), async (ctx) => {
+      queryOf(ctx, NoQuery);
       ctx.body = { items: (await keyring.list()).map(keyJson) };
     })
     .post('/rotate', requirePermission('write:keys'), async (ctx) => {

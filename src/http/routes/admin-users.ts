@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { Administration } from '../../domain/administration.ts';
 import { administeredJson } from '../account-json.ts';
 import type { Cursors } from '../cursors.ts';
-import { Ban, NewUser, Nothing, UserChanges, UserListQuery } from '../operations/admin-users.ts';
+import { Ban, NewUser, UserChanges, UserListQuery } from '../operations/admin-users.ts';
+import { NoBody } from '../operations/fields.ts';
 import { type RequireUser, requirePermission, type SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf, queryOf } from '../validate.ts';
 
@@ -58,6 +59,7 @@ export const adminUserRoutes = (administration: Administration, cursors: Cursors
       ctx.body = administeredJson(await administration.update(ctx.state.user, ctx.params.id ?? '', changes));
     })
     .delete('/:id', writer, async (ctx) => {
+      jsonOf(ctx, NoBody);
       await administration.erase(ctx.state.user, ctx.params.id ?? '');
       ctx.status = 204;
     })
@@ -67,16 +69,16 @@ export const adminUserRoutes = (administration: Administration, cursors: Cursors
       ctx.body = administeredJson(await administration.ban(ctx.state.user, ctx.params.id ?? '', terms));
     })
     .post('/:id/unban', writer, async (ctx) => {
-      jsonOf(ctx, Nothing);
+      jsonOf(ctx, NoBody);
       ctx.body = administeredJson(await administration.unban(ctx.state.user, ctx.params.id ?? ''));
     })
     .post('/:id/sign-out', writer, async (ctx) => {
-      jsonOf(ctx, Nothing);
+      jsonOf(ctx, NoBody);
       await administration.signOut(ctx.state.user, ctx.params.id ?? '');
       ctx.status = 204;
     })
     .post('/:id/password-reset', writer, async (ctx) => {
-      jsonOf(ctx, Nothing);
+      jsonOf(ctx, NoBody);
       await administration.mailPasswordReset(ctx.state.user, ctx.params.id ?? '');
       ctx.status = 202;
       ctx.body = {};

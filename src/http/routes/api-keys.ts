@@ -2,8 +2,10 @@ import { Router } from '@koa/router';
 import type { ApiKeys } from '../../domain/api-keys.ts';
 import { apiKeyJson } from '../account-json.ts';
 import { NewKey, Rotation } from '../operations/api-keys.ts';
+import { NoBody } from '../operations/fields.ts';
+import { NoQuery } from '../page-query.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
-import { idOf, jsonBody, jsonOf } from '../validate.ts';
+import { idOf, jsonBody, jsonOf, queryOf } from '../validate.ts';
 
 /** The caller's API keys. */
 export const apiKeyRoutes = (apiKeys: ApiKeys, requireUser: RequireUser) =>
@@ -11,6 +13,7 @@ export const apiKeyRoutes = (apiKeys: ApiKeys, requireUser: RequireUser) =>
     .use(jsonBody)
     .use(requireUser)
     .get('/', requirePerson, requireScope('read:profile'), async (ctx) => {
+      queryOf(ctx, NoQuery);
       ctx.body = (await apiKeys.list(ctx.state.user.id)).map(apiKeyJson);
     })
     .post('/', requirePerson, requireScope('write:profile'), async (ctx) => {
@@ -22,6 +25,7 @@ export const apiKeyRoutes = (apiKeys: ApiKeys, requireUser: RequireUser) =>
       );
     })
     .delete('/:id', requirePerson, requireScope('write:profile'), async (ctx) => {
+      jsonOf(ctx, NoBody);
       await apiKeys.remove(ctx.state.user.id, idOf(ctx.params.id));
       ctx.status = 204;
     })

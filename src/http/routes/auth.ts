@@ -13,6 +13,7 @@ import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
 import { deviceOf, rememberDevice } from '../device-cookie.ts';
 import type { ExchangeCodes } from '../exchange-codes.ts';
+import { askedLocale } from '../locale.ts';
 import * as body from '../operations/auth.ts';
 import { limitLinks, limitMails, tellBudget } from '../rate-limit.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
@@ -37,22 +38,27 @@ export const authRoutes = (
     .post('/register', async (ctx) => {
       const registration = jsonOf(ctx, body.Registration);
       await throttles.register.spend(ctx.ip, keyOf(registration.email), tellBudget(ctx));
-      const user = await accounts.create(registration);
-      await audit.record({ type: 'user.registered', actor: user.id, target: user.id });
-      await verification.mailLink(user);
+      const user = await accounts.create(
+        { ...registration, profile: { locale: askedLocale(ctx) } },
+        async (created) => {
+          await audit.record({ type: 'user.registered', actor: created.id, target: created.id });
+          await verification.mailLink(created);
+        },
+      );
       ctx.status = 201;
       ctx.body = accountJson(user);
     })
     .post('/login', async (ctx) => {
-      const { password, ...named } = jsonOf(ctx, body.Login);
-      const login = 'email' in named ? named.email : named.username;
+      const { password, email, username } = jsonOf(ctx, body.Login);
+      const login = email ?? username ?? '';
       const user = await signIn.withPassword(login, password, {
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: FIRST_PARTY_CLIENT_ID,
+        report: tellBudget(ctx),
       });
       if (!user) throw new DomainError('invalid_credentials', 'Incorrect email or password');
-      rememberDevice(ctx, signIn.deviceMark(login));
+      rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
       ctx.set('Cache-Control', 'no-store');
       const issued = await tokens.issue(user);
       await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
@@ -75,7 +81,13 @@ export const authRoutes = (
     })
     .post('/refresh', async (ctx) => {
       ctx.set('Cache-Control', 'no-store');
-      const issued = await tokens.refresh(jsonOf(ctx, body.Refresh).refresh_token);
+      const { refresh_token } = jsonOf(ctx, body.Refresh);
+      await throttles.refreshTokens.check(ctx.ip, undefined, tellBudget(ctx));
+      const issued = await tokens.refresh(refresh_token).catch(async (error) => {
+        if (error instanceof DomainError && error.code === 'invalid_refresh_token')
+          await throttles.refreshTokens.failed(ctx.ip, undefined, tellBudget(ctx));
+        throw error;
+      });
       await signIns.used(issued.grantId);
       ctx.body = issued.tokens;
     })

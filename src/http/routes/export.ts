@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import { Router } from '@koa/router';
 import type { ApiKeys } from '../../domain/api-keys.ts';
 import type { Audit, RecordedEvent } from '../../domain/audit.ts';
@@ -8,7 +9,8 @@ import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson, apiKeyJson, appJson, identityJson, sessionJson } from '../account-json.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
 
-const EVENTS = 1_000;
+/** Events held in memory at once: a long life has many. */
+const EVENTS = 500;
 
 /** An event as it concerns this user: what somebody else did is told, not who and from where; nor what it said of somebody else. */
 const eventOf =
@@ -26,6 +28,17 @@ const eventOf =
       ...(!toAnother && { details }),
     };
   };
+
+/** The JSON of `head` with one more member, a list that comes in parts. */
+async function* withList(head: object, name: string, parts: AsyncIterable<object[]>): AsyncGenerator<string> {
+  yield `${JSON.stringify(head).slice(0, -1)},${JSON.stringify(name)}:[`;
+  let between = '';
+  for await (const part of parts) {
+    yield between + part.map((one) => JSON.stringify(one)).join(',');
+    between = ',';
+  }
+  yield ']}';
+}
 
 /** Everything that is held about the caller. */
 export const exportRoutes = (
@@ -49,8 +62,16 @@ export const exportRoutes = (
         verification.outstanding(user.id),
         audit.listOf(user.id, EVENTS),
       ]);
+      const told = eventOf(user.id);
+      const pages = async function* () {
+        for (let page = events; page.length > 0; ) {
+          yield page.map(told);
+          const last = page.length < EVENTS ? undefined : page.at(-1)?.seq;
+          page = last === undefined ? [] : await audit.listOf(user.id, EVENTS, last);
+        }
+      };
       ctx.set('Content-Disposition', 'attachment; filename="user-auth-export.json"');
-      ctx.body = {
+      const file = {
         exported_at: new Date().toISOString(),
         account: { ...accountJson(user), has_password: user.passwordHash !== null },
         api_keys: keys.map(apiKeyJson),
@@ -63,6 +84,7 @@ export const exportRoutes = (
           created_at: createdAt.toISOString(),
           expires_at: expiresAt.toISOString(),
         })),
-        audit_events: events.map(eventOf(user.id)),
       };
+      ctx.type = 'application/json';
+      ctx.body = Readable.from(withList(file, 'audit_events', pages()), { objectMode: false });
     });

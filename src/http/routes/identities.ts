@@ -5,8 +5,9 @@ import type { SignIn } from '../../domain/sign-in.ts';
 import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
 import { identityJson } from '../account-json.ts';
 import { Unlinking } from '../operations/identities.ts';
+import { NoQuery } from '../page-query.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
-import { idOf, jsonBody, jsonOf } from '../validate.ts';
+import { idOf, jsonBody, jsonOf, queryOf } from '../validate.ts';
 
 /** Whom the caller is at other providers. They are added in a browser, on the account page. */
 export const identityRoutes = (
@@ -19,6 +20,7 @@ export const identityRoutes = (
     .use(jsonBody)
     .use(requireUser)
     .get('/', requirePerson, requireScope('read:profile'), async (ctx) => {
+      queryOf(ctx, NoQuery);
       ctx.body = (await identities.list(ctx.state.user.id)).map(identityJson);
     })
     .delete('/:id', requirePerson, requireScope('write:profile'), async (ctx) => {

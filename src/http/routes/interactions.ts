@@ -130,7 +130,7 @@ export const interactionRoutes = (
       return refuse('temporarily_unavailable');
     }
     if (!user) return refuse('invalid_credentials');
-    rememberDevice(ctx, signIn.deviceMark(form.login));
+    rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
     goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
   };
 

@@ -1,13 +1,18 @@
 import { Router } from '@koa/router';
+import type { Context } from 'koa';
 import type { Accounts } from '../../domain/accounts.ts';
 import type { Alerts } from '../../domain/alerts.ts';
 import type { Deletion } from '../../domain/deletion.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Verification } from '../../domain/verification.ts';
 import { accountJson, accountText } from '../account-json.ts';
+import { deviceOf } from '../device-cookie.ts';
 import { Deletion as DeletionRequest, NewPassword, Profile } from '../operations/users.ts';
+import { tellBudget } from '../rate-limit.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
 import { jsonBody, jsonOf } from '../validate.ts';
+
+const originOf = (ctx: Context) => ({ ip: ctx.ip, device: deviceOf(ctx), report: tellBudget(ctx) });
 
 /** The caller's own account. */
 export const userRoutes = (
@@ -33,21 +38,21 @@ export const userRoutes = (
       if (email !== undefined) {
         await requirePerson(ctx, async () => {});
         verification.checkAddress(email);
-        await signIn.confirm(ctx.state.user, current_password ?? '', { ip: ctx.ip });
+        await signIn.confirm(ctx.state.user, current_password ?? '', originOf(ctx));
       }
-      let user = await accounts.updateProfile(ctx.state.user.id, changes);
-      if (email !== undefined) user = await verification.requestChange(user, email);
+      const user = await accounts.updateProfile(ctx.state.user.id, changes, async (changed) =>
+        email === undefined ? changed : verification.requestChange(changed, email),
+      );
       ctx.body = accountJson(user);
     })
     .delete('/', requirePerson, requireScope('write:profile'), async (ctx) => {
       const { current_password } = jsonOf(ctx, DeletionRequest);
-      await deletion.schedule(await signIn.confirm(ctx.state.user, current_password, { ip: ctx.ip }));
+      await deletion.schedule(await signIn.confirm(ctx.state.user, current_password, originOf(ctx)));
       ctx.status = 204;
     })
     .put('/password', requirePerson, requireScope('write:profile'), async (ctx) => {
       const { current_password, new_password } = jsonOf(ctx, NewPassword);
-      const user = await signIn.confirm(ctx.state.user, current_password, { ip: ctx.ip });
-      await accounts.changePassword(user, new_password);
-      await alerts.passwordChanged(user);
+      const user = await signIn.confirm(ctx.state.user, current_password, originOf(ctx));
+      await accounts.changePassword(user, new_password, () => alerts.passwordChanged(user));
       ctx.status = 204;
     });
