@@ -35,6 +35,7 @@ import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { adminKeyRoutes } from './http/routes/admin-keys.ts';
+import { adminResourceRoutes } from './http/routes/admin-resources.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { appRoutes } from './http/routes/apps.ts';
@@ -67,6 +68,8 @@ import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createResourceRegistry } from './oidc/resource-servers.ts';
+import { createResourceTokens } from './oidc/resource-tokens.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -137,9 +140,10 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const sealing = { seal: (openers[0] ?? secrets).seal, openers };
   const keyring = await createKeyring(stores, sealing, audit, settings);
   const knownClients = createKnownClients(stores.clients);
+  const resources = createResourceRegistry(stores, audit, issuer);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
-    createProvider(settings, jwks, stores, knownClients, secrets, accounts, enginePages, throttles),
+    createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles),
   );
   const { provider } = engine;
   engine.extend((one) =>
@@ -159,10 +163,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     () => keyring.current().public,
     settings,
   );
+  const resourceTokens = createResourceTokens(provider, stores, accounts, resources, () => keyring.current().public);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
-  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, audit)));
+  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, resourceTokens, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notNoted);
@@ -254,11 +259,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),
     adminKeyRoutes(keyring, requireUser),
+    adminResourceRoutes(resources, requireUser),
     adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, session, pages),
     accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
     federation.routes(),
-    interactionRoutes(interactions, interactionPages, accounts, signIn, pages, csrf),
+    interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
@@ -269,5 +275,5 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     return serve(ctx, next);
   });
 
-  return { app, keyring, accounts, deletion, identities, audit, mail, clients };
+  return { app, keyring, resources, accounts, deletion, identities, audit, mail, clients };
 };

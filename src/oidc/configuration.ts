@@ -1,14 +1,16 @@
-import { type Configuration, errors, type JWKS, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Configuration, JWKS, KoaContextWithOIDC } from 'oidc-provider';
 import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { resourceIndicators } from './features/resources.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import type { Algorithm } from './keys.ts';
 import { createLoadGrant } from './load-grant.ts';
-import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings } from './own-resource.ts';
+import type { ResourceRegistry } from './resource-servers.ts';
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
@@ -42,10 +44,10 @@ export const createConfiguration = (
   secrets: Secrets,
   accounts: Accounts,
   consents: Consents,
+  resources: ResourceRegistry,
   pages: EnginePages,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
-  const ownResource = ownResourceServer(settings);
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
   return {
@@ -100,7 +102,9 @@ export const createConfiguration = (
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
-      if (token.kind !== 'AccessToken' || token.aud !== settings.issuer) return undefined;
+      if (token.kind !== 'AccessToken') return undefined;
+      if (token.aud !== settings.issuer)
+        return token.resourceServer?.accessTokenFormat === 'jwt' ? { grant_id: token.grantId } : undefined;
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
@@ -116,6 +120,15 @@ export const createConfiguration = (
         allowedPolicy: async (ctx, client, token) => {
           // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
           if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
+          // What an API's tokens say is for that API: the clients it is registered with ask, and whom a token was issued to.
+          const audience = 'aud' in token && typeof token.aud === 'string' ? token.aud : undefined;
+          const resource = audience === undefined ? undefined : await resources.find(audience);
+          if (
+            resource &&
+            token.clientId !== client.clientId &&
+            !resource.introspectionClients.includes(client.clientId)
+          )
+            return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
           if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
@@ -125,13 +138,7 @@ export const createConfiguration = (
         externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       }),
       pushedAuthorizationRequests: { enabled: false },
-      resourceIndicators: {
-        enabled: true,
-        getResourceServerInfo: async (_ctx, resource, client) => {
-          if (resource === settings.issuer && client.clientId === FIRST_PARTY_CLIENT_ID) return ownResource;
-          throw new errors.InvalidTarget('unknown resource');
-        },
-      },
+      resourceIndicators: resourceIndicators(settings, resources),
       revocation: {
         enabled: true,
         // RFC 7009 §2.1: a client revokes its own tokens. Somebody else's stays as it is, and nothing is said about it.
@@ -164,9 +171,9 @@ export const createConfiguration = (
       end_session: '/oauth/logout',
     },
     ttl: {
-      AccessToken: settings.accessTokenTtlSeconds,
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,
       AuthorizationCode: 60,
-      ClientCredentials: settings.accessTokenTtlSeconds,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,
       Grant: (_ctx, grant) =>
         // Outlives every refresh token it can have, each of which is renewed on use.
         refreshable(new Set(grant.openid?.scope?.split(' ') ?? [])) ? 365 * DAY : 14 * DAY,

@@ -250,14 +250,14 @@ export const createFirstPartyTokens = (
     },
 
     /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */
-    async deny({ jti, exp }: LiveJwt): Promise<void> {
+    async deny({ jti, exp }: Pick<LiveJwt, 'jti' | 'exp'>): Promise<void> {
       await artifacts.upsert(DENIED, sha256(jti), { payload: '', expiresAt: exp });
     },
   };
 };
 
 /** The model under which the identifiers of revoked JWTs are kept, until they expire by themselves. */
-const DENIED = 'DeniedJwt';
+export const DENIED = 'DeniedJwt';
 
 /** Whether this has the form of a JWT; opaque tokens have no dots. */
 export const isJwt = (token: string): boolean => {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Client, errors, type Interaction, type InteractionResults, type Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
 import { SCOPES } from '../domain/claims.ts';
+import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
@@ -24,6 +25,8 @@ export type PendingInteraction = {
   scopes: string[];
   /** Single claims asked for by name, and not granted yet. */
   claims: string[];
+  /** Identifier of a resource → scopes asked for there, and not granted yet. */
+  resources: ResourceScopes;
   /** Asked for again: granted before. */
   grantedScopes: string[];
 };
@@ -78,6 +81,17 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
     }
   };
 
+  /** What is allowed now, and what was before at the same resources, in whichever browser. */
+  const withEarlier = async (userId: string, clientId: string, resources: ResourceScopes): Promise<ResourceScopes> => {
+    const earlier = ((await consents.find(userId, clientId))?.resources ?? {}) as ResourceScopes;
+    return Object.fromEntries(
+      Object.entries(resources).map(([resource, scopes]) => [
+        resource,
+        [...new Set([...(earlier[resource] ?? []), ...scopes])],
+      ]),
+    );
+  };
+
   return {
     /**
      * The interaction this browser is in, or the URL to go on to when there is nothing a person could do.
@@ -100,7 +114,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
       // Nobody is signed in, so there is nobody to choose: the sign-in form is the choice.
       const name = prompt.name === 'select_account' && !session?.accountId ? 'login' : prompt.name;
       const requested = JSON.parse(text(params.claims) ?? '{}');
-      const { missingOIDCScope = [], missingOIDCClaims = [] } = prompt.details as Missing;
+      const { missingOIDCScope = [], missingOIDCClaims = [], missingResourceScopes = {} } = prompt.details as Missing;
       return {
         uid,
         prompt: name as PendingInteraction['prompt'],
@@ -113,6 +127,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
         requiredSub: subjectOf(params.id_token_hint) ?? text(requested.id_token?.sub?.value),
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
+        resources: missingResourceScopes,
         grantedScopes: (text(params.scope)?.split(' ') ?? []).filter(
           (scope) => Object.hasOwn(SCOPES, scope) && !missingOIDCScope.includes(scope),
         ),
@@ -165,15 +180,28 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
       const savedId = await grant.save();
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();
+      const resources = Object.fromEntries(
+        Object.keys(grant.resources ?? {}).map((resource) => [resource, grant.getResourceScope(resource).split(' ')]),
+      );
       const clientId = String(params.client_id);
       if (!(await provider.Client.find(clientId))?.first_party)
-        await consents.give(session.accountId, clientId, scopes, claims);
+        await consents.give(
+          session.accountId,
+          clientId,
+          scopes,
+          claims,
+          await withEarlier(session.accountId, clientId, resources),
+        );
       await audit.record({
         type: 'consent.given',
         actor: session.accountId,
         target: session.accountId,
         client: clientId,
-        details: { scopes, ...(claims.length > 0 && { claims }) },
+        details: {
+          scopes,
+          ...(claims.length > 0 && { claims }),
+          ...(Object.keys(resources).length > 0 && { resources }),
+        },
       });
       return finish(req, res, { consent: { grantId: savedId } });
     },

@@ -1,7 +1,6 @@
 import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { Accounts } from '../domain/accounts.ts';
-import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
@@ -10,6 +9,7 @@ import { createConfiguration, type EnginePages, type EngineSettings } from './co
 import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
+import type { ResourceRegistry } from './resource-servers.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
@@ -20,13 +20,14 @@ export const createProvider = (
   jwks: JWKS,
   stores: Stores,
   knownClients: KnownClients,
+  resources: ResourceRegistry,
   secrets: Secrets,
   accounts: Accounts,
   pages: EnginePages,
   throttles: Throttles,
 ): Provider => {
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
@@ -41,14 +42,6 @@ export const createProvider = (
   provider.on('authorization.error', leaving);
   provider.on('server_error', leaving);
   provider.on('server_error', (ctx, error) => pages.failed(ctx, error));
-  provider.use(async (ctx, next) => {
-    // RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have.
-    if (ctx.path === '/oauth/authorize' && !ctx.query.scope) {
-      const client = await provider.Client.find(String(ctx.query.client_id));
-      ctx.query = { ...ctx.query, scope: client?.scope ?? DEFAULT_SCOPE };
-    }
-    await next();
-  });
   provider.use(async (ctx, next) => {
     await next();
     if (ctx.oidc?.route !== 'jwks') return;

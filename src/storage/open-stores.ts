@@ -17,6 +17,7 @@ import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
+import { createResourceServers } from './resource-servers.ts';
 import { createRoles } from './roles.ts';
 import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
@@ -180,6 +181,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),
+      resourceServers: createResourceServers(prisma),
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),
       signIns: createSignIns(prisma, pool),

@@ -9,6 +9,7 @@ import type { Identities } from './identities.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
+import type { ResourceServers } from './resource-servers.ts';
 import type { Roles } from './roles.ts';
 import type { SignIns } from './sign-ins.ts';
 import type { SigningKeys } from './signing-keys.ts';
@@ -28,6 +29,7 @@ export type Stores = {
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;
+  resourceServers: ResourceServers;
   signingKeys: SigningKeys;
   consents: Consents;
   signIns: SignIns;
