@@ -58,12 +58,17 @@ import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
+import { createDpopProofs } from './oidc/dpop-proofs.ts';
+import { withSharedKeys } from './oidc/features/algorithms.ts';
+import { createCertificates } from './oidc/features/mtls.ts';
+import { subjectsOf } from './oidc/features/pairwise.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { loadSigningKeys, publicKeys } from './oidc/keys.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createReplays } from './oidc/replays.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -120,9 +125,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     const user = await accounts.find(accountId);
     return user && (user.username ?? user.email);
   };
-  const algorithms = ['RS256', 'ES256', ...(settings.jwtAlgorithm === 'EdDSA' ? (['EdDSA'] as const) : [])] as const;
-  const keys = await loadSigningKeys(stores.signingKeys, secrets, algorithms);
-  const knownClients = createKnownClients(stores.clients);
+  const keys = withSharedKeys(await loadSigningKeys(stores.signingKeys, secrets));
+  const knownClients = createKnownClients(stores.clients, secrets);
   const provider = await createProvider(
     settings,
     { keys },
@@ -139,7 +143,16 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores.apiKeys, stores.roles, throttles, audit);
-  const tokens = createFirstPartyTokens(provider, stores, secrets, accounts, alerts, publicKeys(keys), settings);
+  const tokens = createFirstPartyTokens(
+    provider,
+    stores,
+    secrets,
+    accounts,
+    alerts,
+    publicKeys(keys),
+    settings,
+    createDpopProofs(createReplays(stores.artifacts)),
+  );
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
@@ -147,7 +160,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   provider.use(createBookkeeping(signIns, apps, alerts, audit, notNoted));
-  const requireUser = createRequireUser(tokens, apiKeys);
+  const requireUser = createRequireUser(tokens, apiKeys, createCertificates(settings.mtls ?? {}));
   const clients = createClientRegistry(provider, stores.clients, knownClients, secrets, audit);
   const userImport = createUserImport(stores.userImports, stores.roles, foreignHashes, audit);
 
@@ -177,7 +190,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
-  const interactions = createInteractions(provider, stores, audit);
+  const interactions = createInteractions(provider, stores, audit, subjectsOf(secrets));
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
   const values = createOneTimeValues(stores.artifacts, secrets);
   const codes = createExchangeCodes(values, settings.firstPartyOrigins);

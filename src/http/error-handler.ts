@@ -2,6 +2,7 @@ import { STATUS_CODES } from 'node:http';
 import type { Context, Middleware } from 'koa';
 import type { Logger } from 'pino';
 import { DomainError, type ErrorCode } from '../domain/errors.ts';
+import { DPOP_ALGORITHMS } from '../oidc/dpop-proofs.ts';
 import { InteractionGone } from '../oidc/interactions.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
@@ -81,6 +82,11 @@ export const storeDown = (error: Error): boolean => {
   return false;
 };
 
+const challengeOf = ({ presented, dpop }: Unauthorized): string => {
+  if (dpop) return `DPoP error="invalid_token", algs="${DPOP_ALGORITHMS.join(' ')}"`;
+  return presented ? 'Bearer error="invalid_token"' : 'Bearer';
+};
+
 const told = (error: Error & { status?: unknown }): Told => {
   if (error instanceof DomainError)
     return {
@@ -98,7 +104,7 @@ const told = (error: Error & { status?: unknown }): Told => {
       status: 401,
       code: 'invalid_token',
       detail: error.message,
-      challenge: error.presented ? 'Bearer error="invalid_token"' : 'Bearer',
+      challenge: challengeOf(error),
     };
   if (error instanceof InsufficientScope)
     return {

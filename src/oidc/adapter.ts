@@ -24,6 +24,12 @@ const signedInOf = (result: unknown): string | undefined => {
   return typeof login?.accountId === 'string' ? login.accountId : undefined;
 };
 
+/**
+ * Kept for longer than it is good for. A pushed request is spent when its authorization is complete, which may be as much later as a
+ * sign-in may take: of two that began with it in time, one gets through.
+ */
+const REMEMBERED_SECONDS: Record<string, number> = { PushedAuthorizationRequest: 3_600 };
+
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
 // The identifier is sealed along with the payload: a row given another row's content does not open.
@@ -96,7 +102,7 @@ const artifactAdapter = (
         payload.clientId === undefined ? null : ((await known.generationOf(payload.clientId)) ?? 'of none');
       await artifacts.upsert(model, sha256(id), {
         payload: secrets.seal(JSON.stringify([id, payload, generation]), context),
-        expiresAt: payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0),
+        expiresAt: (payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0)) + (REMEMBERED_SECONDS[model] ?? 0),
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
         userCodeHash: payload.userCode === undefined ? undefined : sha256(payload.userCode),

@@ -3,9 +3,11 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
+import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
+import type { Outbound, OutboundSettings } from './outbound.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** The pages the engine asks for; http renders them. */
@@ -19,17 +21,16 @@ export type EnginePages = {
   loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;
 };
 
-export type EngineSettings = JwtSettings & {
-  sessionTtlSeconds: number;
-  refreshRetrySeconds: number;
-};
+export type EngineSettings = JwtSettings &
+  RequestAndKeySettings & {
+    sessionTtlSeconds: number;
+    refreshRetrySeconds: number;
+    /** How addresses that clients name are fetched. */
+    outbound?: OutboundSettings | undefined;
+  };
 
 const DAY = 86_400;
 const HOUR = 3_600;
-
-// Asymmetric only: an HMAC algorithm would need client secrets in the clear, and ours are stored hashed.
-const SIGNING = ['RS256', 'ES256'] as const;
-const VERIFYING = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 /** oidc-provider's configuration. Where a default is overridden, the comment says why. */
 export const createConfiguration = (
@@ -39,12 +40,16 @@ export const createConfiguration = (
   accounts: Accounts,
   consents: Consents,
   pages: EnginePages,
+  outbound: Outbound,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
   const ownResource = ownResourceServer(settings);
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
+  const clientFeatures = requestsAndKeys(settings, secrets, outbound);
+
   return {
+    ...clientFeatures,
     acrValues: [ACR_PASSWORD],
     claims: {
       acr: null,
@@ -59,7 +64,6 @@ export const createConfiguration = (
       phone: SCOPES.phone,
     },
     scopes: Object.keys(SCOPES),
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
     clientBasedCORS: (_ctx, origin, client) =>
       (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
@@ -86,11 +90,6 @@ export const createConfiguration = (
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
     discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
-    enabledJWA: {
-      idTokenSigningAlgValues: SIGNING,
-      userinfoSigningAlgValues: SIGNING,
-      clientAuthSigningAlgValues: VERIFYING,
-    },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
     // OAuth grant, which never was a login.
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
@@ -100,13 +99,11 @@ export const createConfiguration = (
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
-    // Ours, and set by the adapter alone; no answer shows them.
-    extraClientMetadata: { properties: ['first_party', 'previous_secret'] },
     features: {
+      ...clientFeatures.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
       introspection: {
         enabled: true,
         allowedPolicy: async (ctx, client, token) => {
@@ -117,7 +114,6 @@ export const createConfiguration = (
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },
-      pushedAuthorizationRequests: { enabled: false },
       resourceIndicators: {
         enabled: true,
         getResourceServerInfo: async (_ctx, resource, client) => {
@@ -142,11 +138,7 @@ export const createConfiguration = (
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
     jwks,
     loadExistingGrant: createLoadGrant(consents),
-    // RFC 9700 §2.1.1: required where there is no secret; checked wherever a client sends it.
-    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
-    responseTypes: ['code', 'none'],
-    rotateRefreshToken: true,
     routes: {
       authorization: '/oauth/authorize',
       token: '/oauth/token',
@@ -155,6 +147,7 @@ export const createConfiguration = (
       introspection: '/oauth/introspect',
       jwks: '/oauth/jwks',
       end_session: '/oauth/logout',
+      pushed_authorization_request: '/oauth/par',
     },
     ttl: {
       AccessToken: settings.accessTokenTtlSeconds,

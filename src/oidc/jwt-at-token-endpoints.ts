@@ -37,5 +37,5 @@ export const jwtAtTokenEndpoints =
       return;
     }
     const { grant_id: _, ...told } = claims;
-    ctx.body = { active: true, ...told, iss: provider?.issuer, token_type: 'Bearer' };
+    ctx.body = { active: true, ...told, iss: provider?.issuer, token_type: told.cnf?.jkt ? 'DPoP' : 'Bearer' };
   };

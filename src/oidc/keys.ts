@@ -31,7 +31,7 @@ export const publicKeys = (keys: JWK[]): JSONWebKeySet => ({
 export const loadSigningKeys = async (
   store: SigningKeys,
   secrets: Secrets,
-  algorithms: readonly Algorithm[] = ['RS256', 'ES256'],
+  algorithms: readonly Algorithm[] = ['RS256', 'ES256', 'EdDSA'],
 ): Promise<JWK[]> => {
   let records = await store.list();
   const missing = algorithms.filter((alg) => !records.some((record) => record.alg === alg));

@@ -1,4 +1,5 @@
 import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
+import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import type { Consents } from '../storage/consents.ts';
 
 /** Claims that are given without being asked for; the engine's consent prompt leaves them out as well. */
@@ -32,6 +33,11 @@ export const createLoadGrant =
   (consents: Consents): NonNullable<Configuration['loadExistingGrant']> =>
   async (ctx) => {
     const { client, result, session, provider, account, params } = ctx.oidc;
+    // RFC 6749 §3.3, for a request that was pushed or signed; provider.ts sees to those that are in the address.
+    const { trusted = [] } = ctx.oidc as { trusted?: string[] };
+    const enclosed = 'PushedAuthorizationRequest' in ctx.oidc.entities || trusted.length > 0;
+    if (enclosed && params && client && !params.scope)
+      params.scope = (client.scope ?? DEFAULT_SCOPE).replace(/\boffline_access\b/, '').trim();
     const grantId = result?.consent?.grantId ?? (client && session?.grantIdFor(client.clientId));
     const existing = grantId ? await provider.Grant.find(grantId) : undefined;
     if (!client || !account) return existing;

@@ -7,8 +7,10 @@ import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
-import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import { compareHashedClientSecrets, deriveSuccessors, detectReplays, takeFormerKeys } from './engine-internals.ts';
 import type { KnownClients } from './known-clients.ts';
+import { createOutbound } from './outbound.ts';
+import { createReplays } from './replays.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
@@ -24,18 +26,25 @@ export const createProvider = async (
   pages: EnginePages,
   throttles: Throttles,
 ): Promise<Provider> => {
+  const outbound = createOutbound(settings.outbound ?? {});
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages, outbound),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  takeFormerKeys(provider);
+  detectReplays(provider, createReplays(stores.artifacts).unique);
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
     const uri = ctx.oidc?.params?.redirect_uri;
     if (typeof uri === 'string' && ctx.oidc.client?.redirectUriAllowed(uri)) pages.leavingFor(ctx, uri);
   };
+  // RFC 9207 §2: in every answer; the engine leaves it out beside an ID token. A signed answer has it inside.
+  provider.on('authorization.success', (ctx, answer) => {
+    if (answer && !ctx.oidc.responseMode?.includes('jwt')) answer.iss = provider.issuer;
+  });
   provider.on('authorization.success', leaving);
   provider.on('authorization.error', leaving);
   provider.on('server_error', leaving);

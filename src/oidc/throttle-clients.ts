@@ -4,7 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { FailureThrottle } from '../domain/throttles.ts';
 import type { SecretGuard } from './engine-internals.ts';
 
-const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke']);
+const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke', '/oauth/par']);
 
 /** As the engine renders its own errors: RFC 6749 §5.2's form, under RFC 6585's status. */
 const tooMany = (ctx: KoaContextWithOIDC, { retryAfterSeconds }: DomainError): errors.OIDCProviderError => {

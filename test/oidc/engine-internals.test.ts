@@ -1,7 +1,8 @@
 import test from 'ava';
 import { Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
-import { clientSecretHash, compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
+import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
+import { compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 
@@ -10,7 +11,7 @@ const listening = async (client: Record<string, unknown>) => {
     clients: [
       { client_id: 'app', redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...client },
     ],
-    extraClientMetadata: { properties: ['previous_secret'] },
+    extraClientMetadata: { properties: ['previous_secret', 'secret_hash'] },
     features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
     ttl: { ClientCredentials: 60 },
   });
@@ -31,7 +32,8 @@ const basic = (secret: string) => ({ authorization: `Basic ${Buffer.from(`app:${
 for (const method of ['client_secret_basic', 'client_secret_post'])
   test(`the engine awaits our comparison with the stored hash, by basic and by post (registered: ${method})`, async (t) => {
     const { token, close } = await listening({
-      client_secret: clientSecretHash(secrets, 'app', 'the secret'),
+      client_secret: 'a value that nobody knows',
+      secret_hash: clientSecretHash(secrets, 'app', 'the secret'),
       token_endpoint_auth_method: method,
     });
     t.is(await token({ body: body(), headers: basic('the%20secret') }), 200);
@@ -43,14 +45,15 @@ for (const method of ['client_secret_basic', 'client_secret_post'])
 
 test('the stored hash itself is no secret: presented, it is refused', async (t) => {
   const hash = clientSecretHash(secrets, 'app', 'the secret');
-  const { token, close } = await listening({ client_secret: hash });
+  const { token, close } = await listening({ client_secret: hash, secret_hash: hash });
   t.is(await token({ body: body({ client_id: 'app', client_secret: hash }) }), 401);
   close();
 });
 
 test('a former secret is taken until it expires, and what a client was given for one is none', async (t) => {
   const hashes = (expiresAt: unknown) => ({
-    client_secret: clientSecretHash(secrets, 'app', 'the secret'),
+    client_secret: 'a value that nobody knows',
+    secret_hash: clientSecretHash(secrets, 'app', 'the secret'),
     previous_secret: { hash: clientSecretHash(secrets, 'app', 'the former one'), expiresAt },
   });
   for (const [expiresAt, status] of [

@@ -200,8 +200,7 @@ export const createFederation = (parts: FederationParts) => {
     if (typeof arrived === 'string') return refuseOnForm(ctx, pending, provider, arrived);
     try {
       const user = await identities.signIn(arrived, pending.client.clientId);
-      if (pending.requiredSub !== undefined && pending.requiredSub !== user.id)
-        return refuseOnForm(ctx, pending, provider, 'wrong_account');
+      if (!pending.accepts(user.id)) return refuseOnForm(ctx, pending, provider, 'wrong_account');
       await identities.signedIn(user, provider, pending.client.clientId);
       const how = { amr: [AMR, ...arrived.amr], authTime: arrived.authTime };
       goOn(ctx, await interactions.login(ctx.req, ctx.res, user, how));

@@ -128,7 +128,7 @@ export const interactionRoutes = (
       return refuse('temporarily_unavailable');
     }
     if (!user) return refuse('invalid_credentials');
-    if (pending.requiredSub !== undefined && pending.requiredSub !== user.id) return refuse('wrong_account');
+    if (!pending.accepts(user.id)) return refuse('wrong_account');
     rememberDevice(ctx, signIn.deviceMark(form.login));
     goOn(ctx, await interactions.login(ctx.req, ctx.res, user));
   };
