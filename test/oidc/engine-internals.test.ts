@@ -2,7 +2,7 @@ import test from 'ava';
 import { Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
-import { compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
+import { compareHashedClientSecrets, detectReplays, takeFormerKeys } from '../../src/oidc/engine-internals.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 
@@ -71,4 +71,47 @@ test('a former secret is taken until it expires, and what a client was given for
 
 test('a hash belongs to one client: under another client_id the same secret hashes differently', (t) => {
   t.not(clientSecretHash(secrets, 'app', 'the secret'), clientSecretHash(secrets, 'other', 'the secret'));
+});
+
+test('a client’s keys are made of its secret; those of the former one are tried as well, after the current ones', async (t) => {
+  const metadata = {
+    client_id: 'app',
+    redirect_uris: [],
+    response_types: [],
+    grant_types: ['client_credentials'],
+    token_endpoint_auth_method: 'client_secret_jwt' as const,
+    client_secret: 'the current secret, which is long enough',
+    previous_secret: { hash: '', expiresAt: 0, key: 'the former secret, which is long enough' },
+  };
+  const provider = new Provider('http://localhost', {
+    clients: [metadata],
+    clientAuthMethods: ['client_secret_jwt'],
+    extraClientMetadata: { properties: ['previous_secret'] },
+    features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+  });
+  takeFormerKeys(provider);
+  for (let again = 0; again < 2; again += 1) {
+    const client = (await provider.Client.find('app')) as unknown as {
+      symmetricKeyStore: { selectForVerify(by: object): { k: string }[]; selectForSign(by: object): { k: string }[] };
+    };
+    const secrets = client.symmetricKeyStore
+      .selectForVerify({ alg: 'HS256' })
+      .map(({ k }) => Buffer.from(k, 'base64url').toString());
+    t.deepEqual(secrets, [metadata.client_secret, metadata.previous_secret.key]);
+    t.is(
+      Buffer.from(client.symmetricKeyStore.selectForSign({ alg: 'HS256' })[0]?.k ?? '', 'base64url').toString(),
+      metadata.client_secret,
+    );
+  }
+});
+
+test('the engine asks ours whether a proof was there before, by issuer, identifier and expiry', async (t) => {
+  const asked: unknown[] = [];
+  const provider = new Provider('http://localhost', { features: { devInteractions: { enabled: false } } });
+  detectReplays(provider, async (...what) => {
+    asked.push(what);
+    return false;
+  });
+  t.false(await provider.ReplayDetection.unique('app', 'id', 1));
+  t.deepEqual(asked, [['app', 'id', 1]]);
 });
