@@ -245,6 +245,8 @@ test('a value that does not parse is refused by the name of its variable, and ne
         GITHUB_CLIENT_ID: 'app',
         GITHUB_CLIENT_SECRET: strong,
         DATABASE_URL: 'postgres:///app',
+        TRUST_PROXY: '1',
+        MTLS_CERTIFICATE_HEADER: 'x-client-cert',
         [name]: value,
       });
       t.is(problems.length, 1, `${name}=${value}`);
