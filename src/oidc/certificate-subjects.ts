@@ -14,27 +14,26 @@ const alternativeNames = (text: string): [kind: string, value: string][] => {
   return names;
 };
 
-/** A distinguished name (RFC 4514), as its parts in the order of the certificate. Multi-valued parts are not told apart. */
-const parts = (name: string): string[] =>
-  name
-    .split(/(?<!\\),/)
-    .map((part) => {
-      const at = part.indexOf('=');
-      const value = part
-        .slice(at + 1)
-        .trim()
-        .replaceAll(/\\([,+"\\<>;= #])/g, '$1');
-      return `${part.slice(0, at).trim().toUpperCase()}=${value}`;
-    })
-    .reverse();
+/** RFC 4514 §2.4: a character after a backslash, or its bytes in hexadecimal. Node writes subjects so as well. */
+const unescaped = (value: string): string =>
+  value.replaceAll(/((?:\\[0-9a-f]{2})+)|\\(.)/gis, (_, bytes: string | undefined, character: string) =>
+    bytes === undefined ? character : Buffer.from(bytes.replaceAll('\\', ''), 'hex').toString(),
+  );
 
-const sameName = (certificate: X509Certificate, expected: string): boolean => {
-  const actual = certificate.subject.split('\n').map((part) => {
-    const at = part.indexOf('=');
-    return `${part.slice(0, at).toUpperCase()}=${part.slice(at + 1)}`;
-  });
-  return JSON.stringify(actual) === JSON.stringify(parts(expected));
+const part = (text: string): string => {
+  const at = text.indexOf('=');
+  return `${text.slice(0, at).trim().toUpperCase()}=${unescaped(text.slice(at + 1).trim())}`;
 };
+
+/** Part by part, in the certificate's order, which RFC 4514 writes from the end. Parts of several values are not told apart. */
+const sameName = (certificate: X509Certificate, expected: string): boolean =>
+  JSON.stringify(certificate.subject.split('\n').map(part)) ===
+  JSON.stringify(
+    expected
+      .split(/(?<!\\),/)
+      .map(part)
+      .reverse(),
+  );
 
 const KIND: Record<string, string> = {
   tls_client_auth_san_dns: 'DNS',

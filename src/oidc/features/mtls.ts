@@ -9,6 +9,8 @@ export type MtlsSettings = {
   verifiedHeader?: string | undefined;
 };
 
+const ONE_CERTIFICATE = /^-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----\s*$/;
+
 type Request = { get(header: string): string };
 
 /** The certificate that the client showed to the proxy in front. A header that nobody configured is never looked at. */
@@ -17,9 +19,10 @@ export const createCertificates = ({ certificateHeader, verifiedHeader }: MtlsSe
     const value = certificateHeader === undefined ? '' : ctx.get(certificateHeader);
     if (value === '') return undefined;
     try {
-      return new X509Certificate(decodeURIComponent(value));
+      const pem = decodeURIComponent(value);
+      // Two of them would leave it open whose connection it is; none that could be read is as good as none.
+      return ONE_CERTIFICATE.test(pem) ? new X509Certificate(pem) : undefined;
     } catch {
-      // Two of them, or none that could be read: as good as none.
       return undefined;
     }
   };
