@@ -1,6 +1,6 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
-import { Provider } from 'oidc-provider';
+import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
 import type { Replays } from './replays.ts';
@@ -115,4 +115,21 @@ export const takeFormerKeys = (provider: Provider): void => {
  */
 export const detectReplays = (provider: Provider, unique: Replays['unique']): void => {
   Object.assign(provider.ReplayDetection, { unique });
+};
+
+/**
+ * What introspection tells, as a JWT signed, and encrypted, as the client registered.
+ * Relies on: `new IdToken({}, { ctx })` takes `extra` as its claims, and `issue({ use: 'introspection' })` does what the engine does at its
+ * own introspection.
+ */
+export const introspectionJwt = (ctx: KoaContextWithOIDC, told: Record<string, unknown>): Promise<string> => {
+  const { IdToken } = ctx.oidc.provider as unknown as {
+    IdToken: new (
+      available: object,
+      by: { ctx: KoaContextWithOIDC },
+    ) => { extra: object; issue(how: { use: 'introspection' }): Promise<string> };
+  };
+  const token = new IdToken({}, { ctx });
+  token.extra = { token_introspection: told, aud: told.aud };
+  return token.issue({ use: 'introspection' });
 };

@@ -1,13 +1,23 @@
 import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
-import type { FirstPartyTokens } from './first-party-tokens.ts';
+import { introspectionJwt } from './engine-internals.ts';
+import type { FirstPartyTokens, LiveJwt } from './first-party-tokens.ts';
+
+const INTROSPECTION_JWT = 'application/token-introspection+jwt';
+
+const introspected = (claims: LiveJwt | undefined, withheld: boolean, issuer: string | undefined) => {
+  if (!claims || withheld) return { active: false };
+  const { grant_id: _, ...told } = claims;
+  return { active: true, ...told, iss: issuer, token_type: told.cnf?.jkt ? 'DPoP' : 'Bearer' };
+};
 
 /**
  * Introspection and revocation of first-party JWTs. The engine authenticates the client and then refuses any JWT as
  * `unsupported_token_type`: that refusal is where this begins.
  *
  * @see [RFC 7662 §2.2](https://www.rfc-editor.org/rfc/rfc7662.html#section-2.2)
+ * @see [RFC 9701 §5](https://www.rfc-editor.org/rfc/rfc9701.html#section-5)
  * @see [RFC 7009 §2.1](https://www.rfc-editor.org/rfc/rfc7009.html#section-2.1)
  */
 export const jwtAtTokenEndpoints =
@@ -32,10 +42,16 @@ export const jwtAtTokenEndpoints =
       ctx.body = '';
       return;
     }
-    if (!claims || (client.clientAuthMethod === 'none' && !own)) {
-      ctx.body = { active: false };
+    const asJwt = ctx.accepts('json', INTROSPECTION_JWT) === INTROSPECTION_JWT;
+    if (client.introspectionEncryptedResponseAlg !== undefined && !asJwt) {
+      ctx.status = 400;
+      const error_description = `introspection must be requested with Accept: ${INTROSPECTION_JWT} for this client`;
+      ctx.body = { error: 'invalid_request', error_description };
       return;
     }
-    const { grant_id: _, ...told } = claims;
-    ctx.body = { active: true, ...told, iss: provider?.issuer, token_type: told.cnf?.jkt ? 'DPoP' : 'Bearer' };
+    ctx.body = introspected(claims, client.clientAuthMethod === 'none' && !own, provider?.issuer);
+    if (!asJwt) return;
+    // RFC 9701 §5, as the engine answers for its own tokens.
+    ctx.body = await introspectionJwt(ctx, ctx.body as Record<string, unknown>);
+    ctx.type = `${INTROSPECTION_JWT}; charset=utf-8`;
   };
