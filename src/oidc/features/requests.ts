@@ -1,4 +1,5 @@
 import { type Configuration, errors } from 'oidc-provider';
+import { FAPI_ALGORITHMS } from './fapi.ts';
 
 /** RFC 9101 §4 and §10.8: what a request object calls itself. Anything else was signed for another purpose. */
 const TYPES: readonly unknown[] = [undefined, 'JWT', 'jwt', 'oauth-authz-req+jwt'];
@@ -24,6 +25,8 @@ export const requests = {
         if (claims.sub === client.clientId) refuse("Request Object must not have the client as its 'sub'");
         if (claims.exp === undefined) refuse("Request Object is missing the 'exp' claim");
         if (!ctx.oidc.isFapi('2.0')) return;
+        if (!FAPI_ALGORITHMS.includes(String(header.alg)))
+          refuse('alg of the Request Object is not allowed by FAPI 2.0');
         // FAPI 2.0 Message Signing §5.3.1
         if (claims.nbf === undefined) refuse("Request Object is missing the 'nbf' claim");
         const lifetime = Number(claims.exp) - Number(claims.nbf);
