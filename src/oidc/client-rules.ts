@@ -21,6 +21,17 @@ export const MIN_KEY_LENGTH = 32;
 
 export const invalid = (message: string) => new DomainError('invalid_client_metadata', message);
 
+const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/** RFC 9700 §2.6: no answer travels unencrypted, other than on the person's own machine. */
+const sendsNothingInTheClear = (redirectUris: unknown): void => {
+  for (const uri of [redirectUris].flat()) {
+    const url = URL.parse(String(uri));
+    if (url?.protocol === 'http:' && !LOOPBACK.has(url.hostname))
+      throw invalid('redirect_uris: http is for the own machine (localhost, 127.0.0.1, [::1]) alone');
+  }
+};
+
 const asDomainError = (error: unknown): unknown =>
   error instanceof errors.OIDCProviderError ? invalid(error.error_description ?? error.message) : error;
 
@@ -38,6 +49,8 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     if (unknown === 'refuse' && strange.length > 0)
       throw invalid(`not known here: ${strange.join(', ').slice(0, 500)}`);
     const metadata = Object.fromEntries(given.filter(([name]) => isMetadata(name)));
+    // What the operator configures is the operator's to answer for.
+    if (unknown === 'refuse') sendsNothingInTheClear(metadata.redirect_uris);
     // PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
     if (/\\u(0000|d[89a-f])/.test(JSON.stringify(metadata)))
       throw invalid('a value has a character that cannot be stored');

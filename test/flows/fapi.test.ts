@@ -193,7 +193,10 @@ test('FAPI 2.0 SP §5.4.1: an assertion by RS256 is refused, though the key is t
   const { importJWK, exportJWK } = await import('jose');
   const { kty, n, e } = key.jwk;
   const of = await app({ ...FAPI(), jwks: { keys: [{ kty, n, e, kid: 'any' }] } });
-  const rsa = (await importJWK({ ...(await exportJWK(key.privateKey)), alg: 'RS256' }, 'RS256')) as unknown as ClientKey['privateKey'];
+  const rsa = (await importJWK(
+    { ...(await exportJWK(key.privateKey)), alg: 'RS256' },
+    'RS256',
+  )) as unknown as ClientKey['privateKey'];
   const { url } = await authorizationRequest(of.rp, OFFLINE);
   const jwt = await signed(assertion(of.client.client_id, server.issuer), {
     alg: 'RS256',
@@ -416,7 +419,10 @@ test('FAPI 2.0 SP §5.4.1: a signed request by RS256 is refused, though the key 
   const { importJWK, exportJWK } = await import('jose');
   const { kty, n, e } = key.jwk;
   const of = await app({ ...SIGNING(), jwks: { keys: [{ kty, n, e, kid: 'any' }] } });
-  const rsa = (await importJWK({ ...(await exportJWK(key.privateKey)), alg: 'RS256' }, 'RS256')) as unknown as ClientKey['privateKey'];
+  const rsa = (await importJWK(
+    { ...(await exportJWK(key.privateKey)), alg: 'RS256' },
+    'RS256',
+  )) as unknown as ClientKey['privateKey'];
   const now = Math.floor(Date.now() / 1000);
   const { url } = await authorizationRequest(of.rp, { response_mode: 'jwt' });
   const payload = {
