@@ -47,6 +47,7 @@ export const createKnownClients = (clients: Clients, secrets: Secrets) => {
           key: openClientSecret(secrets, clientId, former.sealed),
         },
         secret_hash: secret?.hash,
+        stored: true,
       },
       generation: String(createdAt.getTime()),
     };

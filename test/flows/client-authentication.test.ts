@@ -1,8 +1,10 @@
 // How clients prove who they are by what they signed: private_key_jwt and client_secret_jwt (RFC 7523), and the secrets that are keys.
+import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
+import { AUTHORITY, LOCALHOST } from '../helpers/certificates.ts';
 import { assertion, newKey, presented, signed } from '../helpers/client-keys.ts';
 import {
   discover,
@@ -298,4 +300,30 @@ test('what clients sign with is not what we sign with: an ID token is no asserti
   t.is(decodeJwt(String(tokens.id_token)).iss, server.issuer);
   t.regex(String(await errorOf(await token(presented(String(tokens.id_token))))), /^invalid_/);
   t.is(await refusal(oidc.clientCredentialsGrant(rp)), 'invalid_request', 'it is not registered for the grant');
+});
+
+test('RFC 7517 §5: keys are read from jwks_uri; where nothing good is there, the client is told so and nothing is ours to mend', async (t) => {
+  const { createServer } = await import('node:https');
+  const key = await newKey();
+  const answers: Record<string, string> = { '/jwks': JSON.stringify(key.jwks), '/text': 'hello', '/list': '[]' };
+  const host = createServer(LOCALHOST, (request, response) => {
+    const answer = answers[String(request.url)];
+    response.writeHead(answer === undefined ? 404 : 200).end(answer);
+  });
+  await new Promise<void>((resolve) => host.listen(0, 'localhost', resolve));
+  t.teardown(() => host.close());
+  const origin = `https://localhost:${(host.address() as AddressInfo).port}`;
+  const reaching = await startServer({ outbound: { extraCa: AUTHORITY, reachLoopback: true } }, server);
+  t.teardown(() => reaching.close());
+  const attempt = async (jwks_uri: string, at: TestServer) => {
+    const metadata = { ...SERVICE, jwks_uri, token_endpoint_auth_method: 'private_key_jwt' };
+    const { client_id } = await register(server, metadata);
+    return errorOf(await token(presented(await signed(assertion(client_id, server.issuer), key)), at));
+  };
+  t.is(await attempt(`${origin}/jwks`, reaching), undefined);
+  for (const path of ['/missing', '/text', '/list'])
+    t.is(await attempt(`${origin}${path}`, reaching), 'invalid_client', path);
+  t.is(await attempt(`${origin}/jwks`, server), 'invalid_client', 'this machine is not reached unless allowed');
+  t.is(await attempt('https://169.254.169.254/jwks', reaching), 'invalid_client');
+  t.notRegex(reaching.log(), /"level":50/);
 });

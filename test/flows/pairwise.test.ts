@@ -198,3 +198,17 @@ test.serial('a sector_identifier_uri of a private network, of this machine or by
   }
   t.is(asked, 0);
 });
+
+test('a sector whose host is down, or says otherwise later, stops nobody from signing in', async (t) => {
+  documents['/once'] = JSON.stringify([ONE, TWO]);
+  const app = await newApp(server, {
+    subject_type: 'pairwise',
+    redirect_uris: [ONE, TWO],
+    sector_identifier_uri: `${host}/once`,
+  });
+  delete documents['/once'];
+  const { sub, tokens } = await subjectAt(app, TWO, person, { scope: 'openid email' });
+  const headers = { authorization: `Bearer ${tokens.access_token}` };
+  const elsewhere = await fetch(`${beside.origin}/oauth/userinfo`, { headers });
+  t.is((await jsonOf(elsewhere)).sub, sub);
+});

@@ -115,6 +115,16 @@ test.serial('RFC 9126 §7.3: nor do two get one that take longer over it than th
   t.is(told(late).code, undefined);
 });
 
+test.serial('RFC 9126 §2.2: a request_uri that nobody has followed for a minute is refused', async (t) => {
+  const { url } = await pushed(await newApp(server));
+  const realNow = Date.now;
+  t.teardown(() => {
+    Date.now = realNow;
+  });
+  Date.now = () => realNow() + 61_000;
+  t.is(told(await createBrowser(server.issuer).go(url)).error, 'invalid_request_uri');
+});
+
 test("RFC 9126 §2.2: a request_uri is its client's alone", async (t) => {
   const started = await pushed(await newApp(server));
   const thief = await newApp(server, { redirect_uris: ['https://thief.example/callback'] });

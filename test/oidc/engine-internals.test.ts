@@ -1,8 +1,14 @@
 import test from 'ava';
-import { Provider } from 'oidc-provider';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
-import { compareHashedClientSecrets, detectReplays, takeFormerKeys } from '../../src/oidc/engine-internals.ts';
+import {
+  compareHashedClientSecrets,
+  detectReplays,
+  introspectionJwt,
+  takeFormerKeys,
+} from '../../src/oidc/engine-internals.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 
@@ -114,4 +120,24 @@ test('the engine asks ours whether a proof was there before, by issuer, identifi
   });
   t.false(await provider.ReplayDetection.unique('app', 'id', 1));
   t.deepEqual(asked, [['app', 'id', 1]]);
+});
+
+test('what introspection tells is signed as the engine signs its own', async (t) => {
+  const provider = new Provider('http://localhost', {
+    clients: [
+      { client_id: 'asker', client_secret: 'of no importance', redirect_uris: [], response_types: [], grant_types: [] },
+    ],
+    features: {
+      devInteractions: { enabled: false },
+      introspection: { enabled: true },
+      jwtIntrospection: { enabled: true },
+    },
+  });
+  const client = await provider.Client.find('asker');
+  const ctx = { oidc: { provider, client } } as unknown as KoaContextWithOIDC;
+  const jwt = await introspectionJwt(ctx, { active: true, sub: 'somebody' });
+  t.like(decodeProtectedHeader(jwt), { alg: 'RS256', typ: 'token-introspection+jwt' });
+  const claims = decodeJwt(jwt);
+  t.like(claims, { iss: 'http://localhost', aud: 'asker' });
+  t.deepEqual(claims.token_introspection, { active: true, sub: 'somebody' });
 });

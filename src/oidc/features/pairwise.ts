@@ -21,5 +21,7 @@ export const pairwise = (secrets: Secrets) => {
   return {
     subjectTypes: ['public', 'pairwise'],
     pairwiseIdentifier: async (_ctx, accountId, client) => subjectOf(accountId, client),
-  } satisfies Pick<Configuration, 'subjectTypes' | 'pairwiseIdentifier'>;
+    // OIDC Registration §5: validated at registration. A sector's host that is down later stops nobody from signing in.
+    sectorIdentifierUriValidate: (client) => client.stored !== true,
+  } satisfies Pick<Configuration, 'subjectTypes' | 'pairwiseIdentifier' | 'sectorIdentifierUriValidate'>;
 };

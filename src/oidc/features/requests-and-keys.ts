@@ -33,8 +33,8 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
       'none',
     ],
     extraClientMetadata: {
-      // The first three are ours, and set by the adapter alone; no answer shows them.
-      properties: ['first_party', 'previous_secret', 'secret_hash', 'profile'],
+      // All but the last are ours, and set by the adapter alone; no answer shows them.
+      properties: ['first_party', 'previous_secret', 'secret_hash', 'stored', 'profile'],
       validator: (_ctx, key, _value, metadata) => {
         if (key === 'profile') holdToProfile(metadata);
       },
