@@ -1,6 +1,7 @@
 // Signed requests (RFC 9101), by openid-client where they succeed and by hand where they are refused.
+import { createHash } from 'node:crypto';
 import test from 'ava';
-import type { JWTPayload } from 'jose';
+import { CompactEncrypt, type JWTPayload } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
 import { assertion, type ClientKey, newKey, presented, signed } from '../helpers/client-keys.ts';
@@ -162,6 +163,29 @@ test('RFC 9126 §3: a signed request may be pushed, by its own client', async (t
   const refused = await fetch(`${server.issuer}/oauth/par`, { method: 'POST', body });
   t.is(refused.status, 400);
   t.is((await jsonOf(refused)).error, 'invalid_request_object');
+});
+
+test('RFC 9101 §6.1: a signed request may be encrypted under the secret of a client that registers it; unsigned inside, it is refused', async (t) => {
+  const app = await signing({ request_object_encryption_alg: 'dir', request_object_encryption_enc: 'A256GCM' });
+  const secret = createHash('sha256').update(String(app.client.client_secret)).digest();
+  const encrypt = (text: string, by: Uint8Array = secret) =>
+    new CompactEncrypt(Buffer.from(text)).setProtectedHeader({ alg: 'dir', enc: 'A256GCM', cty: 'JWT' }).encrypt(by);
+  const arrived = await ask(app, await encrypt(await byHand(app, { prompt: 'none' })));
+  t.is(told(arrived).error, 'login_required');
+  t.is(
+    told(await ask(app, await encrypt(await byHand(app), createHash('sha256').digest()))).error,
+    'invalid_request_object',
+  );
+  const claims = { client_id: app.client.client_id, iss: app.client.client_id, aud: server.issuer, exp: 9_999_999_999 };
+  const unsecured = [{ alg: 'none' }, claims].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'));
+  t.is(told(await ask(app, await encrypt(`${unsecured.join('.')}.`))).error, 'invalid_request_object');
+  const plain = await signing();
+  const stored = createHash('sha256').update(String(plain.client.client_secret)).digest();
+  t.is(
+    told(await ask(plain, await encrypt(await byHand(plain), stored))).error,
+    'invalid_request_object',
+    'its secret is no key',
+  );
 });
 
 test('a client without keys cannot sign: a request under what is stored of its secret is refused', async (t) => {

@@ -1,6 +1,6 @@
 // Signed answers (JWT Secured Authorization Response Mode, JARM), by openid-client and by hand.
 import test from 'ava';
-import { createRemoteJWKSet, jwtVerify } from 'jose';
+import { compactDecrypt, createRemoteJWKSet, exportJWK, generateKeyPair, jwtVerify } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser, type Visited } from '../helpers/browser.ts';
 import {
@@ -104,6 +104,23 @@ test('a client that registers signed modes alone gets no other answer', async (t
     t.notRegex(answer, /[?&]code=/, String(response_mode));
     t.true(/invalid_request/.test(answer) || responseOf(arrived) !== undefined, String(response_mode));
   }
+});
+
+test('JARM §2.2: an answer is encrypted to the key of a client that registers it, signed inside', async (t) => {
+  const { publicKey, privateKey } = await generateKeyPair('RSA-OAEP-256');
+  const { client, rp } = await newApp(server, {
+    jwks: { keys: [{ ...(await exportJWK(publicKey)), use: 'enc' }] },
+    authorization_signed_response_alg: 'ES256',
+    authorization_encrypted_response_alg: 'RSA-OAEP-256',
+    authorization_encrypted_response_enc: 'A256GCM',
+  });
+  const started = await authorizationRequest(rp, { response_mode: 'query.jwt' });
+  const browser = createBrowser(server.issuer);
+  const arrived = await passThrough(browser, await browser.go(started.url), person);
+  const { plaintext } = await compactDecrypt(String(responseOf(arrived)), privateKey);
+  const keys = createRemoteJWKSet(new URL(`${server.issuer}/oauth/jwks`));
+  const { payload } = await jwtVerify(plaintext, keys, { issuer: server.issuer, audience: client.client_id });
+  t.truthy(payload.code);
 });
 
 test('an unknown algorithm is refused at registration', async (t) => {
