@@ -61,13 +61,17 @@ import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
+import { createDpopProofs } from './oidc/dpop-proofs.ts';
 import { createEngine } from './oidc/engine.ts';
+import { createCertificates } from './oidc/features/mtls.ts';
+import { subjectsOf } from './oidc/features/pairwise.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createReplays } from './oidc/replays.ts';
 import { createResourceRegistry } from './oidc/resource-servers.ts';
 import { createResourceTokens } from './oidc/resource-tokens.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
@@ -139,7 +143,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const openers = [...settings.keyEncryptionSecrets.map(createSecrets), secrets];
   const sealing = { seal: (openers[0] ?? secrets).seal, openers };
   const keyring = await createKeyring(stores, sealing, audit, settings);
-  const knownClients = createKnownClients(stores.clients);
+  const knownClients = createKnownClients(stores.clients, secrets);
   const resources = createResourceRegistry(stores, audit, issuer);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
@@ -162,6 +166,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     alerts,
     () => keyring.current().public,
     settings,
+    createDpopProofs(createReplays(stores.artifacts)),
   );
   const resourceTokens = createResourceTokens(provider, stores, accounts, resources, () => keyring.current().public);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
@@ -172,7 +177,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notNoted);
   engine.extend((one) => one.use(bookkeeping));
-  const requireUser = createRequireUser(tokens, apiKeys);
+  const requireUser = createRequireUser(tokens, apiKeys, createCertificates(settings.mtls ?? {}));
   const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
   const userImport = createUserImport(stores, foreignHashes, audit);
 
@@ -205,7 +210,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
-  const interactions = createInteractions(provider, stores, audit);
+  const interactions = createInteractions(provider, stores, audit, subjectsOf(secrets));
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
   const values = createOneTimeValues(stores.artifacts, secrets);
   const codes = createExchangeCodes(values, settings.firstPartyOrigins);

@@ -4,11 +4,12 @@ import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
-import type { Algorithm } from './keys.ts';
 import { createLoadGrant } from './load-grant.ts';
+import type { Outbound, OutboundSettings } from './outbound.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings } from './own-resource.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 
@@ -23,19 +24,17 @@ export type EnginePages = {
   loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;
 };
 
-export type EngineSettings = JwtSettings & {
-  /** There is a key of each. */
-  signingAlgorithms: readonly Algorithm[];
-  externalKeys: readonly ExternalKey[];
-  sessionTtlSeconds: number;
-  refreshRetrySeconds: number;
-};
+export type EngineSettings = JwtSettings &
+  RequestAndKeySettings & {
+    externalKeys: readonly ExternalKey[];
+    sessionTtlSeconds: number;
+    refreshRetrySeconds: number;
+    /** How addresses that clients name are fetched. */
+    outbound?: OutboundSettings | undefined;
+  };
 
 const DAY = 86_400;
 const HOUR = 3_600;
-
-// Asymmetric only: an HMAC algorithm would need client secrets in the clear, and ours are stored hashed.
-const VERIFYING = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 /** oidc-provider's configuration. Where a default is overridden, the comment says why. */
 export const createConfiguration = (
@@ -46,11 +45,15 @@ export const createConfiguration = (
   consents: Consents,
   resources: ResourceRegistry,
   pages: EnginePages,
+  outbound: Outbound,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
+  const clientFeatures = requestsAndKeys(settings, secrets, outbound);
+
   return {
+    ...clientFeatures,
     acrValues: [ACR_PASSWORD],
     claims: {
       acr: null,
@@ -65,7 +68,6 @@ export const createConfiguration = (
       phone: SCOPES.phone,
     },
     scopes: Object.keys(SCOPES),
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
     clientBasedCORS: (_ctx, origin, client) =>
       (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
@@ -92,11 +94,6 @@ export const createConfiguration = (
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
     discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
-    enabledJWA: {
-      idTokenSigningAlgValues: [...settings.signingAlgorithms],
-      userinfoSigningAlgValues: [...settings.signingAlgorithms],
-      clientAuthSigningAlgValues: VERIFYING,
-    },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
     // OAuth grant, which never was a login.
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
@@ -108,13 +105,11 @@ export const createConfiguration = (
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
-    // Ours, and set by the adapter alone; no answer shows them.
-    extraClientMetadata: { properties: ['first_party', 'previous_secret'] },
     features: {
+      ...clientFeatures.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
       introspection: {
         enabled: true,
         allowedPolicy: async (ctx, client, token) => {
@@ -137,7 +132,6 @@ export const createConfiguration = (
       ...(settings.externalKeys.length > 0 && {
         externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       }),
-      pushedAuthorizationRequests: { enabled: false },
       resourceIndicators: resourceIndicators(settings, resources),
       revocation: {
         enabled: true,
@@ -156,11 +150,7 @@ export const createConfiguration = (
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
     jwks,
     loadExistingGrant: createLoadGrant(consents),
-    // RFC 9700 §2.1.1: required where there is no secret; checked wherever a client sends it.
-    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
-    responseTypes: ['code', 'none'],
-    rotateRefreshToken: true,
     routes: {
       authorization: '/oauth/authorize',
       token: '/oauth/token',
@@ -169,6 +159,7 @@ export const createConfiguration = (
       introspection: '/oauth/introspect',
       jwks: '/oauth/jwks',
       end_session: '/oauth/logout',
+      pushed_authorization_request: '/oauth/par',
     },
     ttl: {
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,

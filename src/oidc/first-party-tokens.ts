@@ -8,6 +8,7 @@ import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
+import type { DpopProofs, Presented } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
 import type { Authentication } from './interactions.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
@@ -21,6 +22,9 @@ export type Issued = { grantId: string; tokens: TokenPair };
 /** Who a bearer token stands for. */
 export type Bearer = { user: User; scopes: ReadonlySet<string>; clientId: string; grantId: string };
 
+/** The thumbprints of the key and of the certificate that a token is bound to, if it is. */
+type Bound = { jkt: string | undefined; x5t: string | undefined };
+
 /** A first-party JWT that verifies, whose grant lives, and that was not revoked by itself. */
 export type LiveJwt = z.infer<typeof Claims>;
 
@@ -33,7 +37,19 @@ const Claims = z.looseObject({
   jti: z.string(),
   iat: z.number(),
   exp: z.number(),
+  /** RFC 7800: the key that the token is bound to. */
+  cnf: z.looseObject({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
 });
+
+/** How a token came: by which scheme, and with what to show that its holder is its owner (RFC 9449 §7.1, RFC 8705 §3). */
+export type Presentation = Presented & {
+  scheme: 'bearer' | 'dpop';
+  /** SHA-256 of the certificate that the client showed. */
+  certificate: string | undefined;
+};
+
+/** A live token that is bound to a key, presented without proof of that key. */
+export class ProofMissing extends Error {}
 
 export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
 
@@ -46,6 +62,7 @@ export const createFirstPartyTokens = (
   alerts: Alerts,
   publicKeys: () => JSONWebKeySet,
   settings: JwtSettings,
+  proofs: DpopProofs,
 ) => {
   const { issuer, jwtAlgorithm, accessTokenTtlSeconds, refreshTokenTtlSeconds } = settings;
   const secret: KeyObject = createSecretKey(Buffer.from(settings.jwtSecretKey));
@@ -135,11 +152,13 @@ export const createFirstPartyTokens = (
     return lives && !revoked ? claims : undefined;
   };
 
-  const bearerOf = async (token: string): Promise<(Omit<Bearer, 'user'> & { sub: string }) | undefined> => {
+  const bearerOf = async (token: string): Promise<(Omit<Bearer, 'user'> & Bound & { sub: string }) | undefined> => {
     if (isJwt(token)) {
       const claims = await verified(token);
       return (
         claims && {
+          jkt: claims.cnf?.jkt,
+          x5t: claims.cnf?.['x5t#S256'],
           sub: claims.sub,
           clientId: claims.client_id,
           grantId: claims.grant_id,
@@ -148,11 +167,19 @@ export const createFirstPartyTokens = (
       );
     }
     const found = await provider.AccessToken.find(token);
-    // A token bound to a key, or for another audience, is not for us to take as a plain bearer token.
-    if (!found?.isValid || !found.accountId || !found.grantId || !found.clientId) return undefined;
-    if (found.isSenderConstrained() || found.aud) return undefined;
-    const { accountId: sub, clientId, grantId, scopes } = found;
-    return (await liveGrant(grantId, sub, clientId)) ? { sub, clientId, grantId, scopes } : undefined;
+    // A token for another audience is not for us.
+    if (!found?.isValid || !found.accountId || !found.grantId || !found.clientId || found.aud) return undefined;
+    const { accountId: sub, clientId, grantId, scopes, jkt, 'x5t#S256': x5t } = found;
+    return (await liveGrant(grantId, sub, clientId)) ? { sub, clientId, grantId, scopes, jkt, x5t } : undefined;
+  };
+
+  /** @throws {ProofMissing} when the token is bound to a key that the caller has not shown to hold. */
+  const holdsKey = async (token: string, { jkt, x5t }: Bound, clientId: string, by: Presentation): Promise<boolean> => {
+    if (x5t !== undefined && x5t !== by.certificate) return false;
+    // A proof beside a token that is bound to nothing proves nothing; the engine refuses it too.
+    if (jkt === undefined) return by.scheme === 'bearer';
+    if (by.scheme === 'dpop' && (await proofs.thumbprint(token, by, clientId)) === jkt) return true;
+    throw new ProofMissing('the token is bound to a key');
   };
 
   return {
@@ -226,11 +253,13 @@ export const createFirstPartyTokens = (
      * Who an access token stands for: a first-party JWT, or an opaque token of the engine's.
      *
      * @returns undefined for anything that is not live: forged, expired, revoked, of a user who is gone or banned.
+     * @throws {ProofMissing} when it is bound to a key that the caller has not shown to hold.
      */
-    async authenticate(token: string): Promise<Bearer | undefined> {
+    async authenticate(token: string, by: Presentation): Promise<Bearer | undefined> {
       const claimed = await bearerOf(token);
       if (!claimed) return undefined;
-      const { sub, ...bearer } = claimed;
+      const { sub, jkt, x5t, ...bearer } = claimed;
+      if (!(await holdsKey(token, { jkt, x5t }, bearer.clientId, by))) return undefined;
       const user = await accounts.find(sub);
       return user && { ...bearer, scopes: await permitted(bearer.scopes, user), user };
     },

@@ -5,6 +5,7 @@ import { SCOPES } from '../domain/claims.ts';
 import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
+import type { SubjectOf } from './features/pairwise.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
 /** What a page has to ask, and for whom. */
@@ -19,8 +20,8 @@ export type PendingInteraction = {
   accountId: string | undefined;
   /** The app insists that the person has signed in within so many seconds; 0 for anew in any case. */
   maxAgeSeconds: number | undefined;
-  /** The app insists on this user (id_token_hint or claims.id_token.sub). */
-  requiredSub: string | undefined;
+  /** Whether the app would have this account: false for all but one where it insists on a user (id_token_hint or claims.id_token.sub). */
+  accepts(accountId: string | undefined): boolean;
   /** Asked for and not granted yet. */
   scopes: string[];
   /** Single claims asked for by name, and not granted yet. */
@@ -42,7 +43,7 @@ type Missing = {
 };
 
 // The engine has verified the hint before it asks us: only its content is of interest here.
-const subjectOf = (idToken: unknown): string | undefined => {
+const hintedSubject = (idToken: unknown): string | undefined => {
   if (typeof idToken !== 'string') return undefined;
   const { sub } = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString());
   return typeof sub === 'string' ? sub : undefined;
@@ -69,7 +70,12 @@ export class InteractionGone extends Error {}
 export type Interactions = ReturnType<typeof createInteractions>;
 
 /** The person's side of an authorization request: what is asked, and what follows from the answer. */
-export const createInteractions = (provider: Provider, { artifacts, consents }: Stores, audit: Audit) => {
+export const createInteractions = (
+  provider: Provider,
+  { artifacts, consents }: Stores,
+  audit: Audit,
+  subjectOf: SubjectOf,
+) => {
   const finish = (req: IncomingMessage, res: ServerResponse, result: InteractionResults): Promise<string> =>
     provider.interactionResult(req, res, result, { mergeWithLastSubmission: result.error === undefined });
 
@@ -114,6 +120,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
       // Nobody is signed in, so there is nobody to choose: the sign-in form is the choice.
       const name = prompt.name === 'select_account' && !session?.accountId ? 'login' : prompt.name;
       const requested = JSON.parse(text(params.claims) ?? '{}');
+      const requiredSub = hintedSubject(params.id_token_hint) ?? text(requested.id_token?.sub?.value);
       const { missingOIDCScope = [], missingOIDCClaims = [], missingResourceScopes = {} } = prompt.details as Missing;
       return {
         uid,
@@ -124,7 +131,8 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
         loginHint: text(params.login_hint),
         accountId: session?.accountId,
         maxAgeSeconds: maxAgeOf(params),
-        requiredSub: subjectOf(params.id_token_hint) ?? text(requested.id_token?.sub?.value),
+        accepts: (accountId) =>
+          requiredSub === undefined || (accountId !== undefined && requiredSub === subjectOf(accountId, client)),
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
         resources: missingResourceScopes,

@@ -1,14 +1,25 @@
 import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
-import type { FirstPartyTokens } from './first-party-tokens.ts';
-import type { ResourceTokens } from './resource-tokens.ts';
+import { introspectionJwt } from './engine-internals.ts';
+import type { FirstPartyTokens, LiveJwt } from './first-party-tokens.ts';
+import type { LiveResourceJwt, ResourceTokens } from './resource-tokens.ts';
+
+const INTROSPECTION_JWT = 'application/token-introspection+jwt';
+
+const introspected = (claims: LiveJwt | LiveResourceJwt | undefined, withheld: boolean, issuer: string | undefined) => {
+  if (!claims || withheld) return { active: false };
+  const { grant_id: _, introspectionClients: __, ...told } = claims;
+  const { jkt } = Object(told.cnf) as { jkt?: unknown };
+  return { active: true, ...told, iss: issuer, token_type: jkt ? 'DPoP' : 'Bearer' };
+};
 
 /**
  * Introspection and revocation of JWTs, those of the platform's own apps and those for other APIs. The engine authenticates the client and then refuses any JWT as
  * `unsupported_token_type`: that refusal is where this begins.
  *
  * @see [RFC 7662 §2.2](https://www.rfc-editor.org/rfc/rfc7662.html#section-2.2)
+ * @see [RFC 9701 §5](https://www.rfc-editor.org/rfc/rfc9701.html#section-5)
  * @see [RFC 7009 §2.1](https://www.rfc-editor.org/rfc/rfc7009.html#section-2.1)
  */
 export const jwtAtTokenEndpoints =
@@ -34,13 +45,19 @@ export const jwtAtTokenEndpoints =
       ctx.body = '';
       return;
     }
+    const asJwt = ctx.accepts('json', INTROSPECTION_JWT) === INTROSPECTION_JWT;
+    if (client.introspectionEncryptedResponseAlg !== undefined && !asJwt) {
+      ctx.status = 400;
+      const error_description = `introspection must be requested with Accept: ${INTROSPECTION_JWT} for this client`;
+      ctx.body = { error: 'invalid_request', error_description };
+      return;
+    }
     // What an API's tokens say is for that API: the clients it is registered with ask, and whom a token was issued to.
     const askers = claims?.introspectionClients as readonly string[] | undefined;
     const withheld = !own && (client.clientAuthMethod === 'none' || askers?.includes(client.clientId) === false);
-    if (!claims || withheld) {
-      ctx.body = { active: false };
-      return;
-    }
-    const { grant_id: _, introspectionClients: __, ...told } = claims;
-    ctx.body = { active: true, ...told, iss: provider?.issuer, token_type: 'Bearer' };
+    ctx.body = introspected(claims, withheld, provider?.issuer);
+    if (!asJwt) return;
+    // RFC 9701 §5, as the engine answers for its own tokens.
+    ctx.body = await introspectionJwt(ctx, ctx.body as Record<string, unknown>);
+    ctx.type = `${INTROSPECTION_JWT}; charset=utf-8`;
   };

@@ -6,9 +6,11 @@ import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
-import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import { compareHashedClientSecrets, deriveSuccessors, detectReplays, takeFormerKeys } from './engine-internals.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
+import { createOutbound } from './outbound.ts';
+import { createReplays } from './replays.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
@@ -26,18 +28,25 @@ export const createProvider = (
   pages: EnginePages,
   throttles: Throttles,
 ): Provider => {
+  const outbound = createOutbound(settings.outbound ?? {});
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  takeFormerKeys(provider);
+  detectReplays(provider, createReplays(stores.artifacts).unique);
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
     const uri = ctx.oidc?.params?.redirect_uri;
     if (typeof uri === 'string' && ctx.oidc.client?.redirectUriAllowed(uri)) pages.leavingFor(ctx, uri);
   };
+  // RFC 9207 §2: in every answer; the engine leaves it out beside an ID token. A signed answer has it inside.
+  provider.on('authorization.success', (ctx, answer) => {
+    if (answer && !ctx.oidc.responseMode?.includes('jwt')) answer.iss = provider.issuer;
+  });
   provider.on('authorization.success', leaving);
   provider.on('authorization.error', leaving);
   provider.on('server_error', leaving);

@@ -45,7 +45,8 @@ export const ResourceListQuery = z.strictObject({
   cursor: z
     .base64url()
     .max(2000)
-    .transform((text) => Buffer.from(text, 'base64url').toString())
+    .transform((encoded) => Buffer.from(encoded, 'base64url').toString())
+    .refine((identifier) => /^\P{Cc}*$/u.test(identifier), 'is no cursor of this list')
     .optional(),
 });
 export const RemovedResource = NoBody;

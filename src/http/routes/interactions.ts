@@ -131,7 +131,7 @@ export const interactionRoutes = (
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: pending.client.clientId,
-        only: pending.requiredSub,
+        accepts: pending.accepts,
       });
     } catch (error) {
       if (error instanceof DomainError && error.code === 'wrong_account') return refuse('wrong_account');

@@ -35,7 +35,9 @@ export const resourceIndicators = (
     // Asked where no resource is named; what it answers is the resource, and there is no default one.
     defaultResource: async (ctx, client: Client, oneOf) => {
       if (oneOf) return oneOf;
-      if (ctx.oidc.route !== 'token') assumeScope(ctx, client.scope ?? DEFAULT_SCOPE);
+      // Offline access is asked for by name, with a prompt (OIDC Core §11).
+      if (ctx.oidc.route !== 'token')
+        assumeScope(ctx, (client.scope ?? DEFAULT_SCOPE).replace(/\boffline_access\b/, '').trim());
       return undefined as unknown as string;
     },
     getResourceServerInfo: async (ctx, identifier, client) => {
