@@ -2,8 +2,9 @@ import type { Context, Middleware } from 'koa';
 import type { User } from '../domain/accounts.ts';
 import type { ApiKeys } from '../domain/api-keys.ts';
 import type { Certificates } from '../oidc/features/mtls.ts';
-import { type FirstPartyTokens, ProofMissing } from '../oidc/first-party-tokens.ts';
+import type { FirstPartyTokens } from '../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE } from '../oidc/own-resource.ts';
+import { ProofMissing } from '../oidc/sender-constraints.ts';
 import { tellBudget } from './rate-limit.ts';
 
 /** Who is calling, and what they may do. */

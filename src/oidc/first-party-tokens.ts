@@ -8,10 +8,11 @@ import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
-import type { DpopProofs, Presented } from './dpop-proofs.ts';
+import type { DpopProofs } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
 import type { Authentication } from './interactions.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { type Bound, holdsKey, type Presentation } from './sender-constraints.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
 export type TokenPair = { access_token: string; refresh_token: string; token_type: 'bearer'; expires_in: number };
@@ -21,9 +22,6 @@ export type Issued = { grantId: string; tokens: TokenPair };
 
 /** Who a bearer token stands for. */
 export type Bearer = { user: User; scopes: ReadonlySet<string>; clientId: string; grantId: string };
-
-/** The thumbprints of the key and of the certificate that a token is bound to, if it is. */
-type Bound = { jkt: string | undefined; x5t: string | undefined };
 
 /** A first-party JWT that verifies, whose grant lives, and that was not revoked by itself. */
 export type LiveJwt = z.infer<typeof Claims>;
@@ -40,16 +38,6 @@ const Claims = z.looseObject({
   /** RFC 7800: the key that the token is bound to. */
   cnf: z.looseObject({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
 });
-
-/** How a token came: by which scheme, and with what to show that its holder is its owner (RFC 9449 §7.1, RFC 8705 §3). */
-export type Presentation = Presented & {
-  scheme: 'bearer' | 'dpop';
-  /** SHA-256 of the certificate that the client showed. */
-  certificate: string | undefined;
-};
-
-/** A live token that is bound to a key, presented without proof of that key. */
-export class ProofMissing extends Error {}
 
 export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
 
@@ -173,15 +161,6 @@ export const createFirstPartyTokens = (
     return (await liveGrant(grantId, sub, clientId)) ? { sub, clientId, grantId, scopes, jkt, x5t } : undefined;
   };
 
-  /** @throws {ProofMissing} when the token is bound to a key that the caller has not shown to hold. */
-  const holdsKey = async (token: string, { jkt, x5t }: Bound, clientId: string, by: Presentation): Promise<boolean> => {
-    if (x5t !== undefined && x5t !== by.certificate) return false;
-    // A proof beside a token that is bound to nothing proves nothing; the engine refuses it too.
-    if (jkt === undefined) return by.scheme === 'bearer';
-    if (by.scheme === 'dpop' && (await proofs.thumbprint(token, by, clientId)) === jkt) return true;
-    throw new ProofMissing('the token is bound to a key');
-  };
-
   return {
     /** A fresh grant of the platform's own apps, and its first pair of tokens. */
     async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
@@ -259,7 +238,7 @@ export const createFirstPartyTokens = (
       const claimed = await bearerOf(token);
       if (!claimed) return undefined;
       const { sub, jkt, x5t, ...bearer } = claimed;
-      if (!(await holdsKey(token, { jkt, x5t }, bearer.clientId, by))) return undefined;
+      if (!(await holdsKey(proofs, token, { jkt, x5t }, bearer.clientId, by))) return undefined;
       const user = await accounts.find(sub);
       return user && { ...bearer, scopes: await permitted(bearer.scopes, user), user };
     },
