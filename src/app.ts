@@ -146,10 +146,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const keyring = await createKeyring(stores, sealing, audit, settings);
   const knownClients = createKnownClients(stores.clients, secrets);
   const resources = createResourceRegistry(stores, audit, issuer);
+  await resources.follow();
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
     createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles),
   );
+  resources.onDetailTypes(engine.rebuild);
   const { provider } = engine;
   engine.extend((one) =>
     one.on('server_error', (ctx, error) =>

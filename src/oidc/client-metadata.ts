@@ -11,6 +11,7 @@ const words = z.array(z.string().min(1).max(200)).max(100);
  */
 const members = {
   application_type: text,
+  authorization_details_types: words,
   authorization_encrypted_response_alg: text,
   authorization_encrypted_response_enc: text,
   authorization_signed_response_alg: text,

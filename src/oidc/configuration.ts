@@ -4,6 +4,7 @@ import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { authorizationDetails } from './features/authorization-details.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { exchanged } from './features/token-exchange.ts';
@@ -136,6 +137,7 @@ export const createConfiguration = (
         externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       }),
       resourceIndicators: resourceIndicators(settings, resources),
+      richAuthorizationRequests: authorizationDetails(resources),
       revocation: {
         enabled: true,
         // RFC 7009 §2.1: a client revokes its own tokens. Somebody else's stays as it is, and nothing is said about it.
