@@ -17,6 +17,8 @@ import { isGuessable } from './config-secret-strength.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 import type { FederationSettings } from './federation/providers.ts';
 import { ALGORITHMS, type Algorithm } from './oidc/keys.ts';
+import type { OutboundSettings } from './oidc/outbound.ts';
+import type { RegistrationPolicy } from './oidc/self-registration.ts';
 
 export type Config = {
   production: boolean;
@@ -48,6 +50,10 @@ export type Config = {
   sessionTtlSeconds: number;
   /** How many proxies in front are believed about the client's address and scheme. */
   trustProxy: number;
+  /** How addresses that clients name are fetched. */
+  outbound: OutboundSettings;
+  /** Who may register clients: nobody, who has an initial access token, or anybody. */
+  registration: RegistrationPolicy;
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
   /** The other providers that people can sign in with. */
   federation: FederationSettings;
@@ -82,6 +88,10 @@ export class ConfigError extends Error {
 const text = (message: string, accepts: (value: string) => boolean) => z.string().refine(accepts, message);
 
 const oneOf = <const T extends string>(...options: T[]) => z.enum(options, `must be one of ${options.join(', ')}`);
+
+const flag = text('must be true or false', (value) => /^(true|false)$/.test(value))
+  .transform((value) => value === 'true')
+  .default(false);
 
 const whole = (min: number, max: number, unit = '') =>
   text(
@@ -134,6 +144,7 @@ const fields = {
   )
     .transform((value) => ({ true: 1, false: 0 })[value] ?? Number(value))
     .default(0),
+  OUTBOUND_LOOPBACK: flag,
   WEB_CONCURRENCY: whole(1, 256, 'processes').default(1),
   LOG_LEVEL: z
     .string()
@@ -190,6 +201,7 @@ const fields = {
     'must be an email address, or a name and the address in angle brackets, such as User Auth <no-reply@example.com>',
     isMailbox,
   ).optional(),
+  DCR: oneOf('off', 'token', 'open').optional(),
   OAUTH_CLIENT_ID: text(
     'must be 1 to 200 printable ASCII characters without spaces, and not user-auth, which is built in',
     (value) => /^[\x21-\x7e]{1,200}$/.test(value) && value !== 'user-auth',
@@ -262,6 +274,8 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     refreshRetrySeconds: values.REFRESH_RETRY_SECONDS,
     sessionTtlSeconds: values.SESSION_EXPIRE_SECONDS,
     trustProxy: values.TRUST_PROXY,
+    outbound: { reachLoopback: values.OUTBOUND_LOOPBACK },
+    registration: values.DCR ?? (production ? 'token' : 'open'),
     bootstrapClient:
       values.OAUTH_CLIENT_ID && values.OAUTH_CLIENT_SECRET
         ? {
@@ -312,6 +326,8 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
     }
     if (given.ISSUER && /^http:/i.test(given.ISSUER)) problems.push('ISSUER must be https in production');
     problems.push(...weakSecrets(given));
+    if (given.OUTBOUND_LOOPBACK === 'true')
+      problems.push('OUTBOUND_LOOPBACK is for development: in production nobody may send this server to itself');
   }
   if (Number(given.WEB_CONCURRENCY) > 1 && !given.DATABASE_URL) {
     problems.push('WEB_CONCURRENCY above 1 needs DATABASE_URL: the embedded database serves one process');

@@ -52,6 +52,8 @@ test('an empty environment gives the documented defaults', (t) => {
     refreshRetrySeconds: 60,
     sessionTtlSeconds: 3600,
     trustProxy: 0,
+    outbound: { reachLoopback: false },
+    registration: 'open',
     bootstrapClient: undefined,
     federation: { google: undefined, github: undefined, openid: [] },
     firstPartyOrigins: [],
@@ -64,6 +66,14 @@ test('an empty environment gives the documented defaults', (t) => {
     webConcurrency: 1,
   });
   t.deepEqual(warnings, []);
+});
+
+test('clients register themselves by a token in production, and nobody sends this server to itself there', (t) => {
+  t.is(accepted(production).registration, 'token');
+  t.is(accepted({ ...production, DCR: 'off' }).registration, 'off');
+  t.is(accepted({ DCR: 'token' }).registration, 'token');
+  t.regex(refusal({ ...production, OUTBOUND_LOOPBACK: 'true' }).message, /OUTBOUND_LOOPBACK is for development/);
+  t.true(accepted({ OUTBOUND_LOOPBACK: 'true' }).outbound.reachLoopback);
 });
 
 test('an empty variable counts as not set', (t) => {
@@ -158,6 +168,8 @@ const unacceptable: Record<string, string[]> = {
   HOST: ['http://localhost', 'localhost:80', 'a b', '[::1]'],
   PORT: ['8290abc', '65536', '-1', '8290.0', '8e3', '0x10', ' 80', '+80', '080', '９０'],
   TRUST_PROXY: ['yes', '11', '-1', 'TRUE', 'constructor', '1.5'],
+  OUTBOUND_LOOPBACK: ['yes', '0'],
+  DCR: ['on', 'Open', 'true'],
   WEB_CONCURRENCY: ['0', '257', 'auto'],
   LOG_LEVEL: ['loud', 'verbose'],
   DATABASE_URL: [

@@ -4,10 +4,12 @@ import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { type ClientSettings, clientFeatures, isUnverified, REGISTRATION_METADATA } from './features/clients.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import type { Algorithm } from './keys.ts';
 import { createLoadGrant } from './load-grant.ts';
+import { createOutbound, type OutboundSettings } from './outbound.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** The pages the engine asks for; http renders them. */
@@ -21,13 +23,16 @@ export type EnginePages = {
   loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;
 };
 
-export type EngineSettings = JwtSettings & {
-  /** There is a key of each. */
-  signingAlgorithms: readonly Algorithm[];
-  externalKeys: readonly ExternalKey[];
-  sessionTtlSeconds: number;
-  refreshRetrySeconds: number;
-};
+export type EngineSettings = JwtSettings &
+  ClientSettings & {
+    /** How addresses that clients name are fetched. */
+    outbound?: OutboundSettings | undefined;
+    /** There is a key of each. */
+    signingAlgorithms: readonly Algorithm[];
+    externalKeys: readonly ExternalKey[];
+    sessionTtlSeconds: number;
+    refreshRetrySeconds: number;
+  };
 
 const DAY = 86_400;
 const HOUR = 3_600;
@@ -43,10 +48,13 @@ export const createConfiguration = (
   accounts: Accounts,
   consents: Consents,
   pages: EnginePages,
+  clientLives: (clientId: string) => Promise<boolean>,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
   const ownResource = ownResourceServer(settings);
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
+
+  const ours = clientFeatures(settings, settings.issuer);
 
   return {
     acrValues: [ACR_PASSWORD],
@@ -64,9 +72,7 @@ export const createConfiguration = (
     },
     scopes: Object.keys(SCOPES),
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
-    // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
-    clientBasedCORS: (_ctx, origin, client) =>
-      (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
+    clientBasedCORS: ours.clientBasedCORS,
     clients: [
       {
         // Signs a browser in at /login, which yields no code and no token; its tokens come from /auth/login alone.
@@ -89,7 +95,7 @@ export const createConfiguration = (
       long: { signed: true, httpOnly: true, sameSite: 'lax', secure: https, path: '/' },
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
-    discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
+    discovery: { ...ours.discovery, ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
     enabledJWA: {
       idTokenSigningAlgValues: [...settings.signingAlgorithms],
       userinfoSigningAlgValues: [...settings.signingAlgorithms],
@@ -105,7 +111,7 @@ export const createConfiguration = (
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
     // Ours, and set by the adapter alone; no answer shows them.
-    extraClientMetadata: { properties: ['first_party', 'previous_secret'] },
+    extraClientMetadata: { properties: ['first_party', 'previous_secret', ...REGISTRATION_METADATA] },
     features: {
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
@@ -113,11 +119,11 @@ export const createConfiguration = (
       dPoP: { enabled: false },
       introspection: {
         enabled: true,
-        allowedPolicy: async (ctx, client, token) => {
+        allowedPolicy: async (_ctx, client, token) => {
           // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
           if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
-          if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
+          if (!(await clientLives(token.clientId ?? ''))) return false;
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },
@@ -143,14 +149,15 @@ export const createConfiguration = (
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
     },
+    fetch: createOutbound(settings.outbound ?? {}).fetch,
     findAccount: createFindAccount(accounts),
     interactions: { policy: createInteractionPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: async (_ctx, client, source) =>
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
     jwks,
     loadExistingGrant: createLoadGrant(consents),
-    // RFC 9700 §2.1.1: required where there is no secret; checked wherever a client sends it.
-    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
+    // RFC 9700 §2.1.1: required where there is no secret, and of whom nobody knows; checked wherever a client sends it.
+    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' || isUnverified(client) },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
     responseTypes: ['code', 'none'],
     rotateRefreshToken: true,

@@ -4,6 +4,7 @@ import type { Audit } from '../domain/audit.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
+import { findClient } from './client-documents.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
 /** What a page has to ask, and for whom. */
@@ -87,7 +88,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
     async pending(req: IncomingMessage, res: ServerResponse): Promise<PendingInteraction | { continueTo: string }> {
       const interaction = await current(req, res);
       const { uid, prompt, params, session } = interaction;
-      const client = await provider.Client.find(String(params.client_id));
+      const client = await findClient(provider, String(params.client_id));
       if (!client) return { continueTo: await finish(req, res, { error: 'invalid_client' }) };
 
       if (prompt.name === 'login' && unmetAcr(interaction))
@@ -166,7 +167,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();
       const clientId = String(params.client_id);
-      if (!(await provider.Client.find(clientId))?.first_party)
+      if (!(await findClient(provider, clientId))?.first_party)
         await consents.give(session.accountId, clientId, scopes, claims);
       await audit.record({
         type: 'consent.given',

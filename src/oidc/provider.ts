@@ -6,10 +6,13 @@ import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
+import { findClient } from './client-documents.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
-import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import { corsOrigins } from './cors-origins.ts';
+import { allowRedirectUris, compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
+import { isRegisteredButForPort } from './redirect-uris.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
@@ -26,11 +29,22 @@ export const createProvider = (
   throttles: Throttles,
 ): Provider => {
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
+    ...createConfiguration(
+      settings,
+      jwks,
+      secrets,
+      accounts,
+      stores.consents,
+      pages,
+      async (clientId) => (await knownClients.generationOf(clientId)) !== undefined,
+    ),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  allowRedirectUris(provider, isRegisteredButForPort);
+  provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
+  provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
@@ -44,7 +58,7 @@ export const createProvider = (
   provider.use(async (ctx, next) => {
     // RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have.
     if (ctx.path === '/oauth/authorize' && !ctx.query.scope) {
-      const client = await provider.Client.find(String(ctx.query.client_id));
+      const client = await findClient(provider, String(ctx.query.client_id));
       ctx.query = { ...ctx.query, scope: client?.scope ?? DEFAULT_SCOPE };
     }
     await next();

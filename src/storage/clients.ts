@@ -5,7 +5,14 @@ export type ClientMetadata = { client_id: string } & Record<string, unknown>;
 
 export type ClientRecord = { metadata: ClientMetadata; secretHash: string | null; firstParty: boolean };
 
+/** How a client registered itself: by anybody, or by who had an initial access token. */
+export type SelfRegistration = 'open' | 'token';
+
 export type StoredClient = ClientRecord & {
+  /** Null for one that an operator registered. */
+  registration: SelfRegistration | null;
+  /** Hash of what a client that registered itself manages its registration with. */
+  registrationTokenHash: string | null;
   /** The secret before the last rotation, for as long as the overlap was to last. */
   previousSecret: { hash: string; expiresAt: Date } | undefined;
   createdAt: Date;
@@ -18,14 +25,25 @@ type Row = {
   previousSecretHash: string | null;
   previousSecretExpiresAt: Date | null;
   firstParty: boolean;
+  registration: string | null;
+  registrationTokenHash: string | null;
   createdAt: Date;
   updatedAt: Date;
+};
+
+/** Where the pages of a public client are, by its redirect URIs: what CORS lets read our answers. */
+export const corsOriginsOf = ({ token_endpoint_auth_method, redirect_uris }: Record<string, unknown>): string[] => {
+  if (token_endpoint_auth_method !== 'none') return [];
+  const origins = [redirect_uris].flat().map((uri) => URL.parse(String(uri))?.origin);
+  return [...new Set(origins)].filter((origin) => origin !== undefined && origin !== 'null') as string[];
 };
 
 const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt, ...row }: Row): StoredClient => ({
   metadata: row.metadata as ClientMetadata,
   secretHash: row.secretHash,
   firstParty: row.firstParty,
+  registration: row.registration as SelfRegistration | null,
+  registrationTokenHash: row.registrationTokenHash,
   previousSecret: hash === null || expiresAt === null ? undefined : { hash, expiresAt },
   createdAt: row.createdAt,
   updatedAt: row.updatedAt,
@@ -38,6 +56,7 @@ export const createClients = (prisma: PrismaClient) => {
     metadata: JSON.parse(JSON.stringify(metadata)),
     secretHash,
     firstParty,
+    corsOrigins: corsOriginsOf(metadata),
   });
 
   return {
@@ -58,6 +77,7 @@ export const createClients = (prisma: PrismaClient) => {
         prisma.$queryRaw<Row[]>`
           SELECT metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
                  previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
+                 registration, registration_token_hash AS "registrationTokenHash",
                  created_at AS "createdAt", updated_at AS "updatedAt"
           FROM oauth_clients
           WHERE (starts_with(lower(client_id), lower(${begin})) OR starts_with(lower(metadata->>'client_name'), lower(${begin})))
@@ -133,6 +153,7 @@ export const createClients = (prisma: PrismaClient) => {
           DELETE FROM oauth_clients WHERE client_id = ${clientId}
           RETURNING metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
                     previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
+                    registration, registration_token_hash AS "registrationTokenHash",
                     created_at AS "createdAt", updated_at AS "updatedAt"`,
       ]);
       return row && storedOf(row);

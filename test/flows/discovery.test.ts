@@ -108,6 +108,8 @@ test('the document says what the service can', async (t) => {
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     claims_parameter_supported: true,
+    registration_endpoint: `${server.issuer}/oauth/register`,
+    client_id_metadata_document_supported: true,
     acr_values_supported: ['aal1'],
     ui_locales_supported: ['en', 'zh-CN'],
     token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
@@ -136,11 +138,7 @@ test('nothing is announced that is not served', async (t) => {
   const { grant_types_supported, response_types_supported } = document;
   t.deepEqual([...grant_types_supported].sort(), ['authorization_code', 'client_credentials', 'refresh_token']);
   t.deepEqual([...response_types_supported].sort(), ['code', 'none']);
-  for (const feature of [
-    'registration_endpoint',
-    'device_authorization_endpoint',
-    'pushed_authorization_request_endpoint',
-  ])
+  for (const feature of ['device_authorization_endpoint', 'pushed_authorization_request_endpoint'])
     t.false(feature in document, feature);
 });
 

@@ -58,6 +58,7 @@ export const startServer = async (
       jwtSecretKey: 'a JWT secret for tests, 32 bytes or more',
       keyEncryptionSecrets: [],
       keyRotationDays: 90,
+      registration: 'open',
       // An RSA key takes longer to make than most tests to run.
       externalKeys: [],
       signingAlgorithms: ['RS256', 'ES256', 'EdDSA'],
