@@ -3,6 +3,7 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
+import { findClient } from './client-documents.ts';
 import type { ExternalKey } from './external-keys.ts';
 import { type ClientSettings, clientFeatures, isUnverified, REGISTRATION_METADATA } from './features/clients.ts';
 import { createFindAccount } from './find-account.ts';
@@ -48,7 +49,6 @@ export const createConfiguration = (
   accounts: Accounts,
   consents: Consents,
   pages: EnginePages,
-  clientLives: (clientId: string) => Promise<boolean>,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
   const ownResource = ownResourceServer(settings);
@@ -119,11 +119,11 @@ export const createConfiguration = (
       dPoP: { enabled: false },
       introspection: {
         enabled: true,
-        allowedPolicy: async (_ctx, client, token) => {
+        allowedPolicy: async (ctx, client, token) => {
           // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
           if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
-          if (!(await clientLives(token.clientId ?? ''))) return false;
+          if (!(await findClient(ctx.oidc.provider, token.clientId ?? ''))) return false;
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },

@@ -73,6 +73,9 @@ export const createKnownClients = (clients: Clients, documents?: ClientDocumentR
       return record ? String(record.createdAt.getTime()) : OF_DOCUMENTS;
     },
 
+    /** Whether this is the address of a client's metadata, read or not. */
+    isAddress: (clientId: string): boolean => documents?.isAddress(clientId) ?? false,
+
     /** Whether the client registered itself, by RFC 7591. */
     async isSelfRegistered(clientId: string): Promise<boolean> {
       if (clientId === FIRST_PARTY_CLIENT_ID || documents?.isAddress(clientId)) return false;

@@ -29,15 +29,7 @@ export const createProvider = (
   throttles: Throttles,
 ): Provider => {
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(
-      settings,
-      jwks,
-      secrets,
-      accounts,
-      stores.consents,
-      pages,
-      async (clientId) => (await knownClients.generationOf(clientId)) !== undefined,
-    ),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));

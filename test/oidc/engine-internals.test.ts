@@ -1,7 +1,7 @@
 import test from 'ava';
 import { Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
-import { clientSecretHash, compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
+import { allowRedirectUris, clientSecretHash, compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 
@@ -68,4 +68,30 @@ test('a former secret is taken until it expires, and what a client was given for
 
 test('a hash belongs to one client: under another client_id the same secret hashes differently', (t) => {
   t.not(clientSecretHash(secrets, 'app', 'the secret'), clientSecretHash(secrets, 'other', 'the secret'));
+});
+
+test('the engine asks us about a redirect URI that it would refuse itself, and about no other', async (t) => {
+  const provider = new Provider('http://localhost', {
+    clients: [{ client_id: 'app', client_secret: 'x'.repeat(32), redirect_uris: ['https://app.example/cb'] }],
+    features: { devInteractions: { enabled: false } },
+  });
+  const asked: string[] = [];
+  allowRedirectUris(provider, (client, uri) => {
+    asked.push(`${client.clientId} ${uri}`);
+    return uri === 'https://also.example/cb';
+  });
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const status = async (redirect_uri: string) => {
+    const query = new URLSearchParams({ client_id: 'app', response_type: 'code', scope: 'openid', redirect_uri });
+    const response = await fetch(`http://localhost:${port}/auth?${query}`, { redirect: 'manual' });
+    return response.status;
+  };
+  t.is(await status('https://app.example/cb'), 303);
+  t.deepEqual(asked, []);
+  t.is(await status('https://also.example/cb'), 303);
+  t.is(await status('https://evil.example/cb'), 400);
+  t.true(asked.every((one) => /also|evil/.test(one)));
 });
