@@ -37,6 +37,7 @@ import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { adminInitialAccessTokenRoutes } from './http/routes/admin-initial-access-tokens.ts';
 import { adminKeyRoutes } from './http/routes/admin-keys.ts';
+import { adminResourceRoutes } from './http/routes/admin-resources.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { appRoutes } from './http/routes/apps.ts';
@@ -64,7 +65,10 @@ import { createBrowserSession } from './oidc/browser-session.ts';
 import { createClientDocumentReader } from './oidc/client-documents.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
+import { createDpopProofs } from './oidc/dpop-proofs.ts';
 import { createEngine } from './oidc/engine.ts';
+import { createCertificates } from './oidc/features/mtls.ts';
+import { subjectsOf } from './oidc/features/pairwise.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
@@ -72,6 +76,9 @@ import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { createOutbound } from './oidc/outbound.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createReplays } from './oidc/replays.ts';
+import { createResourceRegistry } from './oidc/resource-servers.ts';
+import { createResourceTokens } from './oidc/resource-tokens.ts';
 import { createClientRegistrations } from './oidc/self-registration.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
@@ -148,10 +155,11 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     settings.outbound?.reachLoopback ?? false,
     throttles.documents,
   );
-  const knownClients = createKnownClients(stores.clients, documents);
+  const knownClients = createKnownClients(stores.clients, secrets, documents);
+  const resources = createResourceRegistry(stores, audit, issuer);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
-    createProvider(settings, jwks, stores, knownClients, secrets, accounts, enginePages, throttles),
+    createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles),
   );
   const { provider } = engine;
   engine.extend((one) =>
@@ -170,11 +178,13 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     alerts,
     () => keyring.current().public,
     settings,
+    createDpopProofs(createReplays(stores.artifacts)),
   );
+  const resourceTokens = createResourceTokens(provider, stores, accounts, resources, () => keyring.current().public);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
-  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, audit)));
+  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, resourceTokens, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
@@ -190,7 +200,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
   const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, registrations, notNoted);
   engine.extend((one) => one.use(bookkeeping));
-  const requireUser = createRequireUser(tokens, apiKeys);
+  const requireUser = createRequireUser(tokens, apiKeys, createCertificates(settings.mtls ?? {}));
   const userImport = createUserImport(stores, foreignHashes, audit);
 
   const administration = createAdministration({
@@ -222,7 +232,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
 
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
-  const interactions = createInteractions(provider, stores, audit);
+  const interactions = createInteractions(provider, stores, audit, subjectsOf(secrets));
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
   const values = createOneTimeValues(stores.artifacts, secrets);
   const codes = createExchangeCodes(values, settings.firstPartyOrigins);
@@ -276,13 +286,14 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),
     adminKeyRoutes(keyring, requireUser),
+    adminResourceRoutes(resources, requireUser),
     adminClientRoutes(clients, requireUser),
     adminInitialAccessTokenRoutes(initialAccessTokens, requireUser),
     ...(settings.registration === 'off' ? [] : [clientRegistrationRoutes(issuer, registrations, throttles)]),
     homeRoutes(issuer, session, pages),
     accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
     federation.routes(),
-    interactionRoutes(interactions, interactionPages, accounts, signIn, pages, csrf),
+    interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
@@ -299,5 +310,17 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     await initialAccessTokens.sweep();
     await documents.sweep();
   };
-  return { app, keyring, accounts, deletion, identities, audit, mail, clients, initialAccessTokens, sweepClients };
+  return {
+    app,
+    keyring,
+    resources,
+    accounts,
+    deletion,
+    identities,
+    audit,
+    mail,
+    clients,
+    initialAccessTokens,
+    sweepClients,
+  };
 };

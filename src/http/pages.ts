@@ -34,7 +34,13 @@ export type LoginError = keyof Words['login']['errors'];
 export type AccountOutcome = keyof Words['account']['outcomes'];
 export type FieldError = keyof Words['login']['fieldErrors']['login'];
 /** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
-export type ScopeLine = { name: string; text?: string };
+export type ScopeLine = { name: string; text?: string | undefined };
+/** An API, and what is asked for there; the words are its own. */
+export type ResourceLine = {
+  name: string;
+  host: string;
+  scopes: { name: string; description?: { en: string; 'zh-CN'?: string | undefined } | undefined }[];
+};
 
 export type ViewData = MailLinkViews & {
   login: {
@@ -73,6 +79,8 @@ export type ViewData = MailLinkViews & {
     scopes: ScopeLine[];
     /** Single claims asked for by name, beyond what the scopes carry. */
     claims?: string[];
+    /** What is asked for at other APIs. */
+    resources?: ResourceLine[];
     alreadyGranted?: ScopeLine[];
   };
   logout: { action: string; xsrf: string; client?: ClientCard; account?: { label: string } };
@@ -211,7 +219,7 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
   const shown = { ...data, client, account };
 
   if (view === 'consent') {
-    const { scopes, claims = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const { scopes, claims = [], resources = [], alreadyGranted = [] } = data as ViewData['consent'];
     const line = ({ name, text }: ScopeLine) => {
       const known = Object.hasOwn(words.consent.scopes, name);
       return { name: plainText(name), known, text: text ?? (known ? t(`consent.scopes.${name}`) : undefined) };
@@ -223,6 +231,13 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
       ...shown,
       scopes: scopes.map(line),
       alreadyGranted: alreadyGranted.map(line),
+      resources: resources.map((resource) => ({
+        name: plainText(resource.name),
+        host: plainText(resource.host),
+        scopes: resource.scopes.map(({ name, description }) =>
+          line({ name, text: description && plainText(description[locale] ?? description.en) }),
+        ),
+      })),
       claims: new Intl.ListFormat(locale, { style: 'narrow' }).format(claimNames),
     };
   }

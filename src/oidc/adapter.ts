@@ -24,6 +24,8 @@ const signedInOf = (result: unknown): string | undefined => {
   return typeof login?.accountId === 'string' ? login.accountId : undefined;
 };
 
+const PUSHED = 'PushedAuthorizationRequest';
+
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
 // The identifier is sealed along with the payload: a row given another row's content does not open.
@@ -90,13 +92,24 @@ const artifactAdapter = (
     return open(record, id);
   };
 
+  /**
+   * A pushed request is spent when its authorization is complete, which may be later than it is good for: it is remembered for as long as
+   * an interaction that began with it, so that of two that began in time one gets through. (The engine takes none up past its own time.)
+   */
+  const outlive = async (parJti: string, expiresAt: number): Promise<void> => {
+    const pushed = await artifacts.find(PUSHED, sha256(parJti));
+    if (pushed) await artifacts.upsert(PUSHED, sha256(parJti), { payload: pushed.payload, expiresAt });
+  };
+
   return {
     async upsert(id, payload, expiresIn) {
       const generation =
         payload.clientId === undefined ? null : ((await known.generationOf(payload.clientId)) ?? 'of none');
+      const expiresAt = payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0);
+      if (typeof payload.parJti === 'string') await outlive(payload.parJti, expiresAt);
       await artifacts.upsert(model, sha256(id), {
         payload: secrets.seal(JSON.stringify([id, payload, generation]), context),
-        expiresAt: payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0),
+        expiresAt,
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
         userCodeHash: payload.userCode === undefined ? undefined : sha256(payload.userCode),
@@ -113,7 +126,7 @@ const artifactAdapter = (
       if (await artifacts.consume(model, sha256(id))) return;
       const record = model === 'RefreshToken' ? await artifacts.find(model, sha256(id)) : undefined;
       if (record && (await isRetry(id, record))) return;
-      if (model === 'PushedAuthorizationRequest') throw new errors.InvalidRequestUri('request_uri was already used');
+      if (model === PUSHED) throw new errors.InvalidRequestUri('request_uri was already used');
       if (model === 'AuthorizationCode') {
         // RFC 6749 §4.1.2: a code used twice ends what its first use got. The engine sees to that when it finds the
         // code spent; here two redemptions found it unspent at once, and this one lost.

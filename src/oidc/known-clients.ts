@@ -1,12 +1,17 @@
+import type { Secrets } from '../domain/secrets.ts';
 import type { Clients } from '../storage/clients.ts';
 import type { ClientDocumentReader } from './client-documents.ts';
+import { openClientSecret } from './client-secrets.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 /** How long a process may go on with a client it has read, in milliseconds: a change is seen everywhere within this. */
 const FRESH_MS = 1_000;
 const SIZE = 1_000;
 
-/** A client as the engine reads it. `client_secret` and `previous_secret` are hashes; both stay inside. */
+/**
+ * A client as the engine reads it. `client_secret` is the secret where it is needed as a key; otherwise a value that nobody knows, so that
+ * nothing is ever signed or opened with it. `secret_hash` and `previous_secret` are what is compared. All of them stay inside.
+ */
 export type KnownClient = {
   metadata: Record<string, unknown> & { client_id: string };
   /** Tells a client from a later one of the same client_id. */
@@ -22,7 +27,7 @@ const OF_DOCUMENTS = 'document';
  * Clients as they are stored, and those whose client_id is the address of their metadata. The engine asks for one on every
  * request, so a read is kept for a second.
  */
-export const createKnownClients = (clients: Clients, documents?: ClientDocumentReader) => {
+export const createKnownClients = (clients: Clients, secrets: Secrets, documents?: ClientDocumentReader) => {
   const cache = new Map<string, { known: KnownClient; until: number }>();
 
   const keep = (clientId: string, known: KnownClient, until: number): KnownClient => {
@@ -45,14 +50,24 @@ export const createKnownClients = (clients: Clients, documents?: ClientDocumentR
         read && keep(clientId, { metadata: { ...read, registration: 'document' }, generation: OF_DOCUMENTS }, until)
       );
     }
-    const { metadata, secretHash, firstParty, previousSecret, createdAt, registration } = record;
+    const { metadata, secret, firstParty, previousSecret, createdAt, registration } = record;
+    const former = previousSecret && previousSecret.expiresAt.getTime() > Date.now() ? previousSecret : undefined;
     const known = {
       metadata: {
         ...metadata,
-        client_secret: secretHash ?? undefined,
+        client_secret:
+          secret === null
+            ? undefined
+            : (openClientSecret(secrets, clientId, secret.sealed) ?? secrets.keyedHash('no-client-secret', clientId)),
         first_party: firstParty || undefined,
         registration: registration ?? undefined,
-        previous_secret: previousSecret && { hash: previousSecret.hash, expiresAt: previousSecret.expiresAt.getTime() },
+        previous_secret: former && {
+          hash: former.hash,
+          expiresAt: former.expiresAt.getTime(),
+          key: openClientSecret(secrets, clientId, former.sealed),
+        },
+        secret_hash: secret?.hash,
+        stored: true,
       },
       generation: String(createdAt.getTime()),
     };

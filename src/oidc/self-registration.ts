@@ -5,11 +5,9 @@ import { randomSecret, type Secrets } from '../domain/secrets.ts';
 import type { SelfRegistration, StoredClient } from '../storage/clients.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { ClientRegistry, ShownClient } from './clients.ts';
+import type { RegistrationPolicy } from './features/clients.ts';
 import type { KnownClients } from './known-clients.ts';
 import { RegistrationError, selfRegistered } from './registration-rules.ts';
-
-/** Who may register clients: nobody, who has an initial access token, or anybody. */
-export type RegistrationPolicy = 'off' | 'token' | 'open';
 
 /** A client as it is told of itself, with what it manages its registration with. */
 export type SelfRegistered = ShownClient & { secret?: string | undefined; registrationToken: string };

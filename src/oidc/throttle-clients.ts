@@ -4,7 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Budget, FailureThrottle } from '../domain/throttles.ts';
 import type { SecretGuard } from './engine-internals.ts';
 
-const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke']);
+const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke', '/oauth/par']);
 
 /** As the REST API tells it: see http/rate-limit.ts. */
 const tellBudget =

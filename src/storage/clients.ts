@@ -3,7 +3,10 @@ import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 /** RFC 7591 client metadata as oidc-provider reads it, without the secret. */
 export type ClientMetadata = { client_id: string } & Record<string, unknown>;
 
-export type ClientRecord = { metadata: ClientMetadata; secretHash: string | null; firstParty: boolean };
+/** What is stored of a secret: always its hash; itself, sealed, only where it is needed as a key. */
+export type StoredSecret = { hash: string; sealed: string | null };
+
+export type ClientRecord = { metadata: ClientMetadata; secret: StoredSecret | null; firstParty: boolean };
 
 /** How a client registered itself: by anybody, or by who had an initial access token. */
 export type SelfRegistration = 'open' | 'token';
@@ -14,7 +17,7 @@ export type StoredClient = ClientRecord & {
   /** Hash of what a client that registered itself manages its registration with. */
   registrationTokenHash: string | null;
   /** The secret before the last rotation, for as long as the overlap was to last. */
-  previousSecret: { hash: string; expiresAt: Date } | undefined;
+  previousSecret: (StoredSecret & { expiresAt: Date }) | undefined;
   createdAt: Date;
   updatedAt: Date;
 };
@@ -22,7 +25,9 @@ export type StoredClient = ClientRecord & {
 type Row = {
   metadata: unknown;
   secretHash: string | null;
+  sealedSecret: string | null;
   previousSecretHash: string | null;
+  previousSealedSecret: string | null;
   previousSecretExpiresAt: Date | null;
   firstParty: boolean;
   registration: string | null;
@@ -40,11 +45,12 @@ export const corsOriginsOf = ({ token_endpoint_auth_method, redirect_uris }: Rec
 
 const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt, ...row }: Row): StoredClient => ({
   metadata: row.metadata as ClientMetadata,
-  secretHash: row.secretHash,
+  secret: row.secretHash === null ? null : { hash: row.secretHash, sealed: row.sealedSecret },
   firstParty: row.firstParty,
   registration: row.registration as SelfRegistration | null,
   registrationTokenHash: row.registrationTokenHash,
-  previousSecret: hash === null || expiresAt === null ? undefined : { hash, expiresAt },
+  previousSecret:
+    hash === null || expiresAt === null ? undefined : { hash, sealed: row.previousSealedSecret, expiresAt },
   createdAt: row.createdAt,
   updatedAt: row.updatedAt,
 });
@@ -52,9 +58,10 @@ const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt
 export type Clients = ReturnType<typeof createClients>;
 
 export const createClients = (prisma: PrismaClient) => {
-  const columns = ({ metadata, secretHash, firstParty }: ClientRecord) => ({
+  const columns = ({ metadata, secret, firstParty }: ClientRecord) => ({
     metadata: JSON.parse(JSON.stringify(metadata)),
-    secretHash,
+    secretHash: secret?.hash ?? null,
+    sealedSecret: secret?.sealed ?? null,
     firstParty,
     corsOrigins: corsOriginsOf(metadata),
   });
@@ -75,7 +82,8 @@ export const createClients = (prisma: PrismaClient) => {
     async list(begin: string, after: string, limit: number): Promise<{ items: StoredClient[]; total: number }> {
       const [items, [count]] = await Promise.all([
         prisma.$queryRaw<Row[]>`
-          SELECT metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+          SELECT metadata, client_secret_hash AS "secretHash", client_secret_sealed AS "sealedSecret",
+                 previous_secret_hash AS "previousSecretHash", previous_secret_sealed AS "previousSealedSecret",
                  previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
                  registration, registration_token_hash AS "registrationTokenHash",
                  created_at AS "createdAt", updated_at AS "updatedAt"
@@ -118,7 +126,9 @@ export const createClients = (prisma: PrismaClient) => {
         where: { clientId: client.metadata.client_id, updatedAt: before.updatedAt },
         data: {
           ...columns(client),
-          ...(client.secretHash === null && { previousSecretHash: null, previousSecretExpiresAt: null }),
+          ...(client.secret === null && { previousSecretHash: null, previousSecretExpiresAt: null }),
+          // A key that is no longer needed is not kept, nor is a former one that the client never signed with.
+          ...(!client.secret?.sealed && { previousSealedSecret: null }),
           // Never the same twice, however fast.
           updatedAt: new Date(Math.max(Date.now(), before.updatedAt.getTime() + 1)),
         },
@@ -129,14 +139,16 @@ export const createClients = (prisma: PrismaClient) => {
     /** Gives a client that has a secret another; the one it has goes on until `previousExpiresAt`. */
     async rotateSecret(
       before: StoredClient,
-      secretHash: string,
+      secret: StoredSecret,
       previousExpiresAt: Date | undefined,
     ): Promise<StoredClient | undefined> {
       const [row] = await prisma.client.updateManyAndReturn({
         where: { clientId: before.metadata.client_id, updatedAt: before.updatedAt },
         data: {
-          secretHash,
-          previousSecretHash: previousExpiresAt ? before.secretHash : null,
+          secretHash: secret.hash,
+          sealedSecret: secret.sealed,
+          previousSecretHash: previousExpiresAt ? (before.secret?.hash ?? null) : null,
+          previousSealedSecret: previousExpiresAt ? (before.secret?.sealed ?? null) : null,
           previousSecretExpiresAt: previousExpiresAt ?? null,
           updatedAt: new Date(Math.max(Date.now(), before.updatedAt.getTime() + 1)),
         },
@@ -151,7 +163,8 @@ export const createClients = (prisma: PrismaClient) => {
         prisma.consent.deleteMany({ where: { clientId } }),
         prisma.$queryRaw<Row[]>`
           DELETE FROM oauth_clients WHERE client_id = ${clientId}
-          RETURNING metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+          RETURNING metadata, client_secret_hash AS "secretHash", client_secret_sealed AS "sealedSecret",
+                    previous_secret_hash AS "previousSecretHash", previous_secret_sealed AS "previousSealedSecret",
                     previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
                     registration, registration_token_hash AS "registrationTokenHash",
                     created_at AS "createdAt", updated_at AS "updatedAt"`,

@@ -20,6 +20,7 @@ import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRegistrations } from './registrations.ts';
+import { createResourceServers } from './resource-servers.ts';
 import { createRoles } from './roles.ts';
 import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
@@ -186,6 +187,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       registrations: createRegistrations(prisma),
       initialAccessTokens: createInitialAccessTokens(prisma),
       clientDocuments: createClientDocuments(prisma),
+      resourceServers: createResourceServers(prisma),
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),
       signIns: createSignIns(prisma, pool),

@@ -12,6 +12,7 @@ import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Registrations } from './registrations.ts';
+import type { ResourceServers } from './resource-servers.ts';
 import type { Roles } from './roles.ts';
 import type { SignIns } from './sign-ins.ts';
 import type { SigningKeys } from './signing-keys.ts';
@@ -34,6 +35,7 @@ export type Stores = {
   registrations: Registrations;
   initialAccessTokens: InitialAccessTokens;
   clientDocuments: ClientDocuments;
+  resourceServers: ResourceServers;
   signingKeys: SigningKeys;
   consents: Consents;
   signIns: SignIns;

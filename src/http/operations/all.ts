@@ -4,6 +4,7 @@ import { adminClientOperations } from './admin-clients.ts';
 import { adminImportOperations } from './admin-import.ts';
 import { adminInitialAccessTokenOperations } from './admin-initial-access-tokens.ts';
 import { adminKeyOperations } from './admin-keys.ts';
+import { adminResourceOperations } from './admin-resources.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
 import { appOperations } from './apps.ts';
@@ -30,6 +31,7 @@ export const allOperations: Operations = {
   ...adminInitialAccessTokenOperations,
   ...adminAuditOperations,
   ...adminKeyOperations,
+  ...adminResourceOperations,
   ...oauthOperations,
   ...clientRegistrationOperations,
 };

@@ -1,6 +1,8 @@
 // Clients that nobody here has registered, and the pages of those that run in browsers: their part of the engine's configuration.
 import type { Client, Configuration } from 'oidc-provider';
-import type { RegistrationPolicy } from '../self-registration.ts';
+
+/** Who may register clients: nobody, who has an initial access token, or anybody. */
+export type RegistrationPolicy = 'off' | 'token' | 'open';
 
 export type ClientSettings = {
   /** Who may register clients. */
