@@ -35,7 +35,7 @@ test.before(async () => {
 });
 test.after.always(() => server?.close());
 
-const ENDPOINTS = ['/oauth/token', '/oauth/userinfo', '/oauth/revoke'];
+const ENDPOINTS = ['/oauth/token', '/oauth/userinfo', '/oauth/revoke', '/oauth/par'];
 
 const preflight = (path: string, origin: string, at = server) =>
   fetch(`${at.origin}${path}`, {
@@ -77,7 +77,7 @@ for (const path of ENDPOINTS)
     }
   });
 
-test('a page refreshes and revokes its client’s tokens and reads userinfo, by oauth4webapi', async (t) => {
+test('a page refreshes and revokes its client’s tokens, reads userinfo and pushes requests, by oauth4webapi', async (t) => {
   const as = await oauth.processDiscoveryResponse(
     new URL(server.issuer),
     await oauth.discoveryRequest(new URL(server.issuer), { [oauth.allowInsecureRequests]: true }),
@@ -90,6 +90,21 @@ test('a page refreshes and revokes its client’s tokens and reads userinfo, by 
   const info = await oauth.userInfoRequest(as, client, tokens.access_token, from(ORIGIN));
   t.is(info.status, 200);
   t.is(allowed(info), ORIGIN);
+  const pushed = await oauth.pushedAuthorizationRequest(
+    as,
+    client,
+    oauth.None(),
+    new URLSearchParams({
+      response_type: 'code',
+      redirect_uri: `${ORIGIN}/callback`,
+      scope: 'openid',
+      code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+      code_challenge_method: 'S256',
+    }),
+    from(ORIGIN),
+  );
+  t.is(pushed.status, 201);
+  t.is(allowed(pushed), ORIGIN);
   const revoked = await oauth.revocationRequest(as, client, oauth.None(), tokens.access_token, from(ORIGIN));
   t.is(revoked.status, 200);
   t.is(allowed(revoked), ORIGIN);
@@ -111,7 +126,7 @@ test('a page of another origin is neither answered nor told why, whichever app i
 });
 
 test('what goes wrong before a client is known is told to no stranger', async (t) => {
-  for (const path of ['/oauth/token', '/oauth/revoke', '/oauth/introspect'])
+  for (const path of ['/oauth/token', '/oauth/revoke', '/oauth/introspect', '/oauth/par'])
     for (const form of [{}, { client_id: 'nobody' }] as Record<string, string>[]) {
       t.deepEqual(corsHeaders(await post(path, STRANGER, form)), [], path);
       t.is(allowed(await post(path, ORIGIN, form)), ORIGIN, 'a page of ours learns what it did wrong');
