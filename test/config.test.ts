@@ -56,6 +56,7 @@ test('an empty environment gives the documented defaults', (t) => {
     mtls: { certificateHeader: undefined, verifiedHeader: undefined },
     outbound: { extraCa: undefined, reachLoopback: false },
     trustProxy: 0,
+    registration: 'open',
     bootstrapClient: undefined,
     federation: { google: undefined, github: undefined, openid: [] },
     firstPartyOrigins: [],
@@ -68,6 +69,12 @@ test('an empty environment gives the documented defaults', (t) => {
     webConcurrency: 1,
   });
   t.deepEqual(warnings, []);
+});
+
+test('clients register themselves by a token in production, unless it is said otherwise', (t) => {
+  t.is(accepted(production).registration, 'token');
+  t.is(accepted({ ...production, DCR: 'off' }).registration, 'off');
+  t.is(accepted({ DCR: 'token' }).registration, 'token');
 });
 
 test('an empty variable counts as not set', (t) => {
@@ -162,6 +169,7 @@ const unacceptable: Record<string, string[]> = {
   HOST: ['http://localhost', 'localhost:80', 'a b', '[::1]'],
   PORT: ['8290abc', '65536', '-1', '8290.0', '8e3', '0x10', ' 80', '+80', '080', '９０'],
   TRUST_PROXY: ['yes', '11', '-1', 'TRUE', 'constructor', '1.5'],
+  DCR: ['on', 'Open', 'true'],
   WEB_CONCURRENCY: ['0', '257', 'auto'],
   LOG_LEVEL: ['loud', 'verbose'],
   DATABASE_URL: [

@@ -3,8 +3,10 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
+import { findClient } from './client-documents.ts';
 import type { ExternalKey } from './external-keys.ts';
 import { authorizationDetails } from './features/authorization-details.ts';
+import { type ClientSettings, clientFeatures } from './features/clients.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { exchanged } from './features/token-exchange.ts';
@@ -27,6 +29,7 @@ export type EnginePages = {
 };
 
 export type EngineSettings = JwtSettings &
+  ClientSettings &
   RequestAndKeySettings & {
     externalKeys: readonly ExternalKey[];
     sessionTtlSeconds: number;
@@ -52,10 +55,11 @@ export const createConfiguration = (
   const https = settings.issuer.startsWith('https:');
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
-  const clientFeatures = requestsAndKeys(settings, secrets, outbound);
+  const registering = clientFeatures(settings, settings.issuer);
+  const asking = requestsAndKeys(settings, secrets, outbound);
 
   return {
-    ...clientFeatures,
+    ...asking,
     acrValues: [ACR_PASSWORD],
     claims: {
       acr: null,
@@ -70,9 +74,7 @@ export const createConfiguration = (
       phone: SCOPES.phone,
     },
     scopes: Object.keys(SCOPES),
-    // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
-    clientBasedCORS: (_ctx, origin, client) =>
-      (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
+    clientBasedCORS: registering.clientBasedCORS,
     clients: [
       {
         // Signs a browser in at /login, which yields no code and no token; its tokens come from /auth/login alone.
@@ -95,7 +97,7 @@ export const createConfiguration = (
       long: { signed: true, httpOnly: true, sameSite: 'lax', secure: https, path: '/' },
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
-    discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
+    discovery: { ...registering.discovery, ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
     // OAuth grant, which never was a login.
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
@@ -110,7 +112,7 @@ export const createConfiguration = (
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
     features: {
-      ...clientFeatures.features,
+      ...asking.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -129,7 +131,7 @@ export const createConfiguration = (
           )
             return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
-          if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
+          if (!(await findClient(ctx.oidc.provider, token.clientId ?? ''))) return false;
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },

@@ -4,6 +4,7 @@ import type { Secrets } from '../../domain/secrets.ts';
 import type { Outbound } from '../outbound.ts';
 import { algorithms } from './algorithms.ts';
 import { clientAuthentication } from './client-authentication.ts';
+import { REGISTRATION_METADATA } from './clients.ts';
 import { dpop } from './dpop.ts';
 import { fapi, holdToProfile } from './fapi.ts';
 import { type MtlsSettings, mtls } from './mtls.ts';
@@ -34,7 +35,15 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
     ],
     extraClientMetadata: {
       // All but the last two are ours, and set by the adapter alone; no answer shows them.
-      properties: ['first_party', 'previous_secret', 'secret_hash', 'stored', 'profile', 'token_exchange'],
+      properties: [
+        'first_party',
+        'previous_secret',
+        'secret_hash',
+        'stored',
+        ...REGISTRATION_METADATA,
+        'profile',
+        'token_exchange',
+      ],
       validator: (_ctx, key, _value, metadata) => {
         if (key === 'profile') holdToProfile(metadata);
       },
