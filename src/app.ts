@@ -10,6 +10,7 @@ import { createApiKeys } from './domain/api-keys.ts';
 import { auditMac, createAudit } from './domain/audit.ts';
 import { createDeletion } from './domain/deletion.ts';
 import { createIdentities, labelIn } from './domain/identities.ts';
+import { createInitialAccessTokens } from './domain/initial-access-tokens.ts';
 import { createOneTimeValues } from './domain/one-time-values.ts';
 import { createForeignHashes } from './domain/password-hashes/foreign.ts';
 import { createPasswordReset } from './domain/password-reset.ts';
@@ -34,6 +35,7 @@ import { accountRoutes } from './http/routes/account.ts';
 import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
+import { adminInitialAccessTokenRoutes } from './http/routes/admin-initial-access-tokens.ts';
 import { adminKeyRoutes } from './http/routes/admin-keys.ts';
 import { adminResourceRoutes } from './http/routes/admin-resources.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
@@ -41,6 +43,7 @@ import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { appRoutes } from './http/routes/apps.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
+import { clientRegistrationRoutes } from './http/routes/client-registration.ts';
 import { devMailRoutes } from './http/routes/dev-mail.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { exportRoutes } from './http/routes/export.ts';
@@ -60,6 +63,7 @@ import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
 import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
+import { createClientDocumentReader } from './oidc/client-documents.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
 import { createDpopProofs } from './oidc/dpop-proofs.ts';
@@ -71,10 +75,12 @@ import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
+import { createOutbound } from './oidc/outbound.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createReplays } from './oidc/replays.ts';
 import { createResourceRegistry } from './oidc/resource-servers.ts';
 import { createResourceTokens } from './oidc/resource-tokens.ts';
+import { createClientRegistrations } from './oidc/self-registration.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -144,7 +150,13 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const openers = [...settings.keyEncryptionSecrets.map(createSecrets), secrets];
   const sealing = { seal: (openers[0] ?? secrets).seal, openers };
   const keyring = await createKeyring(stores, sealing, audit, settings);
-  const knownClients = createKnownClients(stores.clients, secrets);
+  const documents = createClientDocumentReader(
+    stores.clientDocuments,
+    createOutbound(settings.outbound ?? {}),
+    settings.outbound?.reachLoopback ?? false,
+    throttles.documents,
+  );
+  const knownClients = createKnownClients(stores.clients, secrets, documents);
   const resources = createResourceRegistry(stores, audit, issuer);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
@@ -176,10 +188,20 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, resourceTokens, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
-  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notNoted);
+  const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
+  const initialAccessTokens = createInitialAccessTokens(stores, audit);
+  const registrations = createClientRegistrations(
+    settings.registration,
+    clients,
+    knownClients,
+    initialAccessTokens,
+    stores,
+    secrets,
+    audit,
+  );
+  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, registrations, notNoted);
   engine.extend((one) => one.use(bookkeeping));
   const requireUser = createRequireUser(tokens, apiKeys, createCertificates(settings.mtls ?? {}));
-  const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
   const userImport = createUserImport(stores, foreignHashes, audit);
 
   const administration = createAdministration({
@@ -268,6 +290,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminKeyRoutes(keyring, requireUser),
     adminResourceRoutes(resources, requireUser),
     adminClientRoutes(clients, requireUser),
+    adminInitialAccessTokenRoutes(initialAccessTokens, requireUser),
+    ...(settings.registration === 'off' ? [] : [clientRegistrationRoutes(issuer, registrations, throttles)]),
     homeRoutes(issuer, session, pages),
     accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
     federation.routes(),
@@ -282,5 +306,23 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     return serve(ctx, next);
   });
 
-  return { app, keyring, resources, accounts, deletion, identities, audit, mail, clients };
+  /** What anybody can make us keep goes when it is of no use. */
+  const sweepClients = async () => {
+    await registrations.sweep();
+    await initialAccessTokens.sweep();
+    await documents.sweep();
+  };
+  return {
+    app,
+    keyring,
+    resources,
+    accounts,
+    deletion,
+    identities,
+    audit,
+    mail,
+    clients,
+    initialAccessTokens,
+    sweepClients,
+  };
 };

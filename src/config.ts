@@ -18,6 +18,7 @@ import { isGuessable } from './config-secret-strength.ts';
 import { problemsOfTls, type TlsSettings, tlsOf } from './config-tls.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 import type { FederationSettings } from './federation/providers.ts';
+import type { RegistrationPolicy } from './oidc/features/clients.ts';
 import type { MtlsSettings } from './oidc/features/mtls.ts';
 import { ALGORITHMS, type Algorithm } from './oidc/keys.ts';
 import type { OutboundSettings } from './oidc/outbound.ts';
@@ -60,6 +61,8 @@ export type Config = {
   outbound: OutboundSettings;
   /** How many proxies in front are believed about the client's address and scheme. */
   trustProxy: number;
+  /** Who may register clients: nobody, who has an initial access token, or anybody. */
+  registration: RegistrationPolicy;
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
   /** The other providers that people can sign in with. */
   federation: FederationSettings;
@@ -221,6 +224,7 @@ const fields = {
     'must be an email address, or a name and the address in angle brackets, such as User Auth <no-reply@example.com>',
     isMailbox,
   ).optional(),
+  DCR: oneOf('off', 'token', 'open').optional(),
   OAUTH_CLIENT_ID: text(
     'must be 1 to 200 printable ASCII characters without spaces, and not user-auth, which is built in',
     (value) => /^[\x21-\x7e]{1,200}$/.test(value) && value !== 'user-auth',
@@ -297,6 +301,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     mtls: { certificateHeader: values.MTLS_CERTIFICATE_HEADER, verifiedHeader: values.MTLS_VERIFIED_HEADER },
     outbound: { extraCa: values.EXTRA_CA, reachLoopback: values.OUTBOUND_LOOPBACK },
     trustProxy: values.TRUST_PROXY,
+    registration: values.DCR ?? (production ? 'token' : 'open'),
     bootstrapClient:
       values.OAUTH_CLIENT_ID && values.OAUTH_CLIENT_SECRET
         ? {

@@ -51,7 +51,7 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients, keyring, mail } = await createApp(
+  const { app, accounts, deletion, clients, keyring, mail, sweepClients } = await createApp(
     {
       ...config,
       ...secrets,
@@ -74,6 +74,7 @@ const serve = async (config: Config, log: Logger) => {
 
   const sweep = setInterval(() => {
     sweepAll(stores).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));
+    sweepClients().catch((error) => log.warn({ code: error.code }, 'clients were not swept'));
     deletion.eraseDue().catch((error) => log.warn({ code: error.code }, 'accounts were not erased'));
   }, SWEEP_MS);
 

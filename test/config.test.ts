@@ -57,6 +57,7 @@ test('an empty environment gives the documented defaults', (t) => {
     mtls: { certificateHeader: undefined, verifiedHeader: undefined },
     outbound: { extraCa: undefined, reachLoopback: false },
     trustProxy: 0,
+    registration: 'open',
     bootstrapClient: undefined,
     federation: { google: undefined, github: undefined, openid: [] },
     firstPartyOrigins: [],
@@ -69,6 +70,12 @@ test('an empty environment gives the documented defaults', (t) => {
     webConcurrency: 1,
   });
   t.deepEqual(warnings, []);
+});
+
+test('clients register themselves by a token in production, unless it is said otherwise', (t) => {
+  t.is(accepted(production).registration, 'token');
+  t.is(accepted({ ...production, DCR: 'off' }).registration, 'off');
+  t.is(accepted({ DCR: 'token' }).registration, 'token');
 });
 
 test('an empty variable counts as not set', (t) => {
@@ -163,6 +170,7 @@ const unacceptable: Record<string, string[]> = {
   HOST: ['http://localhost', 'localhost:80', 'a b', '[::1]'],
   PORT: ['8290abc', '65536', '-1', '8290.0', '8e3', '0x10', ' 80', '+80', '080', '９０'],
   TRUST_PROXY: ['yes', '11', '-1', 'TRUE', 'constructor', '1.5'],
+  DCR: ['on', 'Open', 'true'],
   WEB_CONCURRENCY: ['0', '257', 'auto'],
   LOG_LEVEL: ['loud', 'verbose'],
   DATABASE_URL: [
@@ -179,8 +187,6 @@ const unacceptable: Record<string, string[]> = {
   REFRESH_TOKEN_EXPIRE_DAYS: ['0', '366', '7d'],
   REFRESH_RETRY_SECONDS: ['-1', '601', '60s'],
   DPOP_REQUIRE_NONCE: ['yes', '1', 'TRUE'],
-  TLS_CERT: ['/nowhere/cert.pem'],
-  TLS_KEY: ['/nowhere/key.pem'],
   MTLS_CERTIFICATE_HEADER: ['authorization', 'x-api-key', 'x client'],
   MTLS_VERIFIED_HEADER: ['cookie', 'x:y'],
   EXTRA_CA: ['/nowhere/ca.pem', '/'],
@@ -305,7 +311,8 @@ test('providers to sign in with are read from what belongs together, and nothing
 test('every variable with a form has one that is refused', (t) => {
   t.deepEqual(
     variables.filter((name) => !(name in unacceptable)),
-    ['DATA_DIR', 'SIGNING_KEYS_MODULE'],
+    // The files are in test/tls.test.ts.
+    ['TLS_CERT', 'TLS_KEY', 'DATA_DIR', 'SIGNING_KEYS_MODULE'],
   );
 });
 

@@ -128,6 +128,21 @@ test.serial('a client created beside the server is usable at once, with the secr
   t.regex(consent.html, /id="allow"/);
 });
 
+test.serial('an initial access token made beside the server registers as many clients as it says', async (t) => {
+  const made = answerOf(await script('create-initial-access-token', ['--name', 'Partners', '--uses', '1']));
+  t.like(made, { name: 'Partners', uses_left: 1 });
+  const register = async () => {
+    const response = await fetch(`${service.origin}/oauth/register`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', authorization: `Bearer ${made.initial_access_token}` },
+      body: JSON.stringify({ redirect_uris: ['https://partner.example/cb'] }),
+    });
+    return response.status;
+  };
+  t.is(await register(), 201);
+  t.is(await register(), 401);
+});
+
 test.serial('a first-party client is not asked for consent, and a public client gets no secret', async (t) => {
   const metadata = { redirect_uris: ['https://own.example/cb'], token_endpoint_auth_method: 'none' };
   const client = answerOf(
@@ -158,7 +173,7 @@ test.serial('a misspelt variable is warned of on stderr, and stdout stays JSON',
 
 test.serial('a script started through npm says the same', async (t) => {
   const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  for (const name of ['create-user', 'reset-password', 'create-client', 'migrate'])
+  for (const name of ['create-user', 'reset-password', 'create-client', 'create-initial-access-token', 'migrate'])
     t.is(scripts[name], `node scripts/${name}.ts`);
 });
 
@@ -206,6 +221,9 @@ const wrong: [title: string, name: string, args: string[], says: RegExp][] = [
     ['--email', 'ada@example.com', '--password', 'short'],
     /^password_too_short: /,
   ],
+  ['no name', 'create-initial-access-token', [], /--name is missing/],
+  ['no use at all', 'create-initial-access-token', ['--name', 'x', '--uses', '0'], /^--uses: /],
+  ['a lifetime in words', 'create-initial-access-token', ['--name', 'x', '--expires-in', 'long'], /^--expires-in: /],
   ['no metadata', 'create-client', [], /--metadata is missing/],
   [
     'an unreadable file',

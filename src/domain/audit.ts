@@ -39,6 +39,8 @@ export type AuditType =
   | 'client.updated'
   | 'client.deleted'
   | 'client.secret_rotated'
+  | 'initial_access_token.created'
+  | 'initial_access_token.revoked'
   | 'resource.created'
   | 'resource.updated'
   | 'resource.deleted'

@@ -43,7 +43,9 @@ export type ErrorCode =
   | 'email_not_verified'
   | 'unknown_identity'
   | 'last_way_in'
-  | 'password_not_set';
+  | 'password_not_set'
+  | 'unknown_initial_access_token'
+  | 'too_many_initial_access_tokens';
 
 /** A failure the caller may be told about. Anything else thrown is a bug: log it, answer 500. */
 export class DomainError extends Error {

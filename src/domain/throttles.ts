@@ -30,6 +30,10 @@ export const DEFAULT_LIMITS = {
   'exchange-network': { points: 50, seconds: 900 },
   /** Refresh tokens of the platform's own apps that are none: many merely expired, and one server may bring those of all its users. */
   'refresh-network': { points: 1000, seconds: 900 },
+  /** Clients that anybody registers, and updates of registrations. */
+  'registration-network': { points: 30, seconds: 3600 },
+  /** Documents of clients that have to be fetched. */
+  'document-network': { points: 60, seconds: 900 },
   /** Wrong client credentials, for one client from one network: strangers elsewhere cannot lock an app out. */
   'client-account': { points: 20, seconds: 900 },
   'client-network': { points: 100, seconds: 900 },
@@ -144,6 +148,8 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     refreshTokens: byNetwork('refresh-network'),
     clientSecrets: failures(limit('client-account'), (ip, account) => sha256(`${account}\n${networkOf(ip)}`)),
     tokenEndpoints: byNetwork('client-network'),
+    registrations: counting(undefined, limit('registration-network')),
+    documents: counting(undefined, limit('document-network')),
     key: limit('key-account'),
     unknownKeys: byNetwork('key-network'),
   };

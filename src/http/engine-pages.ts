@@ -1,17 +1,26 @@
 import type { Context } from 'koa';
+import { isUnverified } from '../oidc/features/clients.ts';
 import type { Client, EnginePages } from '../oidc/provider.ts';
+import { isLoopbackUri } from '../oidc/redirect-uris.ts';
 import type { ClientCard, Pages } from './pages.ts';
 import { allowFormTarget } from './security-headers.ts';
 
 /** An app as the pages show it. */
-export const clientCard = (client: Client): ClientCard => ({
-  name: client.clientName ?? client.clientId,
-  logoUri: client.logoUri,
-  clientUri: client.clientUri,
-  policyUri: client.policyUri,
-  tosUri: client.tosUri,
-  firstParty: client.first_party === true,
-});
+export const clientCard = (client: Client): ClientCard => {
+  const unverified = isUnverified(client);
+  return {
+    name: client.clientName ?? client.clientId,
+    logoUri: client.logoUri,
+    clientUri: client.clientUri,
+    policyUri: client.policyUri,
+    tosUri: client.tosUri,
+    contacts: client.contacts,
+    firstParty: client.first_party === true,
+    unverified,
+    address: client.registration === 'document' ? client.clientId : undefined,
+    localOnly: unverified && (client.redirectUris ?? []).every(isLoopbackUri),
+  };
+};
 
 type Told = { error: string; error_description?: string | undefined };
 

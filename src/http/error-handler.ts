@@ -66,6 +66,8 @@ const STATUS = {
   unknown_identity: 404,
   last_way_in: 409,
   password_not_set: 409,
+  unknown_initial_access_token: 404,
+  too_many_initial_access_tokens: 409,
 } satisfies Record<ErrorCode, number>;
 
 /** What a 401 asks for beyond a token. */

@@ -17,8 +17,16 @@ export type ClientCard = {
   clientUri?: string;
   policyUri?: string;
   tosUri?: string;
+  /** How to reach its people, as it says itself. */
+  contacts?: readonly string[];
   /** Run by the same people as this service. */
   firstParty: boolean;
+  /** Nobody here has looked at it: what it says of itself may be anything. */
+  unverified?: boolean;
+  /** It is known by this address of its own, and by nothing else. */
+  address?: string;
+  /** Its answers go to the person's own machine alone, where any program could pass for it. */
+  localOnly?: boolean;
 };
 
 export type { LinkKind, NewPasswordError, ProveError, ProveKind } from './mail-link-views.ts';
@@ -157,10 +165,19 @@ function webLink(uri: string | undefined): URL | undefined {
 }
 
 /** `uri` when a page may show it as an image: https, or http on localhost while developing. */
-function imageLink(uri: string | undefined): URL | undefined {
+function imageLink(uri: string | undefined, unverified: boolean): URL | undefined {
   const url = webLink(uri);
-  return url?.protocol === 'https:' || url?.hostname === 'localhost' ? url : undefined;
+  if (url?.protocol === 'https:') return url;
+  // What somebody unknown names must not be asked of the person's own machine.
+  return url?.hostname === 'localhost' && !unverified ? url : undefined;
 }
+
+/** Addresses that a person may write to; what is shown is text, not a link. */
+const mailboxes = (contacts: readonly string[] = []): string[] =>
+  contacts
+    .map(plainText)
+    .filter((one) => /^[^\s@<>]{1,64}@[^\s@<>]{1,190}$/.test(one))
+    .slice(0, 2);
 
 const graphemes = new Intl.Segmenter();
 
@@ -171,7 +188,11 @@ function presentClient(client: ClientCard, unnamed: string) {
     name,
     firstParty: client.firstParty,
     initial: graphemes.segment(name).containing(0)?.segment.toLocaleUpperCase(),
-    logoUri: imageLink(client.logoUri)?.href,
+    logoUri: imageLink(client.logoUri, client.unverified === true)?.href,
+    contacts: mailboxes(client.contacts).join(', '),
+    unverified: client.unverified === true,
+    addressHost: webLink(client.address)?.host,
+    localOnly: client.localOnly === true,
     clientUri: site?.href,
     clientHost: site?.host,
     policyUri: webLink(client.policyUri)?.href,

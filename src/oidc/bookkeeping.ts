@@ -4,6 +4,7 @@ import type { Alerts } from '../domain/alerts.ts';
 import type { Audit } from '../domain/audit.ts';
 import type { ConnectedApps } from './connected-apps.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
+import type { ClientRegistrations } from './self-registration.ts';
 import type { SignInList } from './sign-ins.ts';
 
 /**
@@ -17,6 +18,7 @@ export const createBookkeeping = (
   apps: ConnectedApps,
   alerts: Alerts,
   audit: Audit,
+  registrations: Pick<ClientRegistrations, 'used'>,
   failed: (error: Error) => void,
 ): Middleware => {
   const atAuthorization = async (ctx: KoaContextWithOIDC) => {
@@ -27,6 +29,7 @@ export const createBookkeeping = (
 
   const atToken = async (ctx: KoaContextWithOIDC) => {
     const { Grant: grant, RefreshToken: refreshToken } = ctx.oidc.entities;
+    if (ctx.status === 200 && ctx.oidc.client) await registrations.used(ctx.oidc.client.clientId);
     if (!grant?.accountId || !grant.clientId) return;
     if (ctx.status === 200) {
       if (grant.clientId === FIRST_PARTY_CLIENT_ID) await signIns.used(grant.jti);

@@ -2,7 +2,7 @@ import type { Provider } from 'oidc-provider';
 import type { Audit, AuditEvent } from '../domain/audit.ts';
 import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
-import type { ClientMetadata, ClientRecord, StoredClient } from '../storage/clients.ts';
+import type { ClientMetadata, ClientRecord, SelfRegistration, StoredClient } from '../storage/clients.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createClientRules, invalid, MIN_KEY_LENGTH, type RequestedClient } from './client-rules.ts';
 import { isClientSecret, needsSecretAsKey, storedSecret } from './client-secrets.ts';
@@ -13,10 +13,22 @@ import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 export type ShownClient = {
   metadata: ClientMetadata;
   firstParty: boolean;
+  /** How it registered itself; null for one that an operator registered. */
+  registration: SelfRegistration | null;
   createdAt: Date;
   updatedAt: Date;
   /** Until when the secret before the last rotation is taken. */
   previousSecretExpiresAt: Date | undefined;
+};
+
+/** More about a change: who made it, and what belongs to it. */
+export type Change = {
+  /** The client itself, where it changes its own registration. */
+  client?: string;
+  /** For the audit log. */
+  details?: Record<string, unknown>;
+  /** Written with the change, or not at all. */
+  also?(clientId: string): Promise<void>;
 };
 
 /** How often a change is tried when others change the same client in between. */
@@ -40,6 +52,7 @@ export const createClientRegistry = (
   const shown = async (client: StoredClient): Promise<ShownClient> => ({
     metadata: await effective(client),
     firstParty: client.firstParty,
+    registration: client.registration,
     createdAt: client.createdAt,
     updatedAt: client.updatedAt,
     previousSecretExpiresAt:
@@ -80,13 +93,14 @@ export const createClientRegistry = (
     throw new Error(`client ${clientId} is being changed all the time`);
   };
 
-  const create = async (requested: RequestedClient, firstParty: boolean) => {
+  const create = async (requested: RequestedClient, firstParty: boolean, { also, details }: Change = {}) => {
     const { record, secret } = await prepare(requested, firstParty, { unknown: 'refuse' });
     const clientId = record.metadata.client_id;
     await atomically(async () => {
       if (!(await clients.create(record)))
         throw new DomainError('client_exists', `a client with client_id ${clientId} exists already`);
-      await audit.record({ type: 'client.created', target: clientId, details: { after: audited(record) } });
+      await also?.(clientId);
+      await audit.record({ type: 'client.created', target: clientId, details: { after: audited(record), ...details } });
     });
     known.forget(clientId);
     return { record, secret };
@@ -113,8 +127,12 @@ export const createClientRegistry = (
     },
 
     /** As `register`, with everything that is told of a client. */
-    async add(requested: RequestedClient, firstParty: boolean): Promise<ShownClient & { secret: string | undefined }> {
-      const { record, secret } = await create(requested, firstParty);
+    async add(
+      requested: RequestedClient,
+      firstParty: boolean,
+      more?: Change,
+    ): Promise<ShownClient & { secret: string | undefined }> {
+      const { record, secret } = await create(requested, firstParty, more);
       return { ...(await shown(await editable(record.metadata.client_id))), secret };
     },
 
@@ -142,6 +160,7 @@ export const createClientRegistry = (
       clientId: string,
       requested: RequestedClient,
       firstParty: boolean,
+      { client, also }: Change = {},
     ): Promise<ShownClient & { secret: string | undefined }> {
       const change = async (before: StoredClient) => {
         if (requested.client_id !== undefined && requested.client_id !== clientId)
@@ -166,11 +185,14 @@ export const createClientRegistry = (
         const stored = kept && { hash: kept.hash, sealed: asKey ? kept.sealed : null };
         const record = { metadata, secret: secretive ? stored : null, firstParty };
         await understood(record);
-        return { after: await clients.replace(before, record), secret };
+        const after = await clients.replace(before, record);
+        if (after) await also?.(clientId);
+        return { after, secret };
       };
       const { after, secret } = await changed(clientId, change, (before, now) => ({
         type: 'client.updated',
         target: clientId,
+        client,
         details: { before: audited(before), after: audited(now) },
       }));
       return { ...(await shown(after)), secret };
@@ -182,12 +204,12 @@ export const createClientRegistry = (
      *
      * @throws {DomainError} `unknown_client`, `built_in_client`.
      */
-    async remove(clientId: string): Promise<void> {
+    async remove(clientId: string, { client }: Change = {}): Promise<void> {
       await editable(clientId);
       await atomically(async () => {
         const before = await clients.remove(clientId);
         if (!before) throw unknownClient();
-        await audit.record({ type: 'client.deleted', target: clientId, details: { before: audited(before) } });
+        await audit.record({ type: 'client.deleted', target: clientId, client, details: { before: audited(before) } });
       });
       known.forget(clientId);
     },

@@ -3,7 +3,9 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
+import { findClient } from './client-documents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { type ClientSettings, clientFeatures } from './features/clients.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { createFindAccount } from './find-account.ts';
@@ -25,6 +27,7 @@ export type EnginePages = {
 };
 
 export type EngineSettings = JwtSettings &
+  ClientSettings &
   RequestAndKeySettings & {
     externalKeys: readonly ExternalKey[];
     sessionTtlSeconds: number;
@@ -50,10 +53,11 @@ export const createConfiguration = (
   const https = settings.issuer.startsWith('https:');
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
-  const clientFeatures = requestsAndKeys(settings, secrets, outbound);
+  const registering = clientFeatures(settings, settings.issuer);
+  const asking = requestsAndKeys(settings, secrets, outbound);
 
   return {
-    ...clientFeatures,
+    ...asking,
     acrValues: [ACR_PASSWORD],
     claims: {
       acr: null,
@@ -68,9 +72,7 @@ export const createConfiguration = (
       phone: SCOPES.phone,
     },
     scopes: Object.keys(SCOPES),
-    // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
-    clientBasedCORS: (_ctx, origin, client) =>
-      (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
+    clientBasedCORS: registering.clientBasedCORS,
     clients: [
       {
         // Signs a browser in at /login, which yields no code and no token; its tokens come from /auth/login alone.
@@ -94,6 +96,7 @@ export const createConfiguration = (
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
     discovery: {
+      ...registering.discovery,
       ui_locales_supported: ['en', 'zh-CN'],
       claim_types_supported: ['normal'],
       // RFC 9728 §4: our own API; others name us themselves.
@@ -111,7 +114,7 @@ export const createConfiguration = (
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
     features: {
-      ...clientFeatures.features,
+      ...asking.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -130,7 +133,7 @@ export const createConfiguration = (
           )
             return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
-          if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
+          if (!(await findClient(ctx.oidc.provider, token.clientId ?? ''))) return false;
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
         },
       },

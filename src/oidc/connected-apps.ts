@@ -4,6 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { artifactsOfAccount } from './adapter.ts';
+import { findClient } from './client-documents.ts';
 import type { KnownClients } from './known-clients.ts';
 
 /** An app that a person has let use their account. */
@@ -37,9 +38,10 @@ export const createConnectedApps = (
     async list(userId: string): Promise<ConnectedApp[]> {
       const apps = await Promise.all(
         (await consents.list(userId)).map(async ({ clientId, scopes, createdAt, lastUsedAt }) => {
-          const client = await provider.Client.find(clientId);
-          if (!client) return [];
-          const { clientName: name = clientId, logoUri } = client;
+          const client = await findClient(provider, clientId);
+          // One whose document cannot be read now can still be taken back.
+          if (!client && !known.isAddress(clientId)) return [];
+          const { clientName: name = clientId, logoUri } = client ?? {};
           return [{ clientId, name, logoUri, scopes, createdAt, lastUsedAt }];
         }),
       );

@@ -1,6 +1,6 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
-import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
 import type { Replays } from './replays.ts';
@@ -60,6 +60,19 @@ export const compareHashedClientSecrets = (
         const isPrevious = matches(previous?.hash ?? current);
         return isCurrent || (isPrevious && previous !== undefined && Date.now() < previous.expiresAt);
       });
+    },
+  });
+};
+
+/**
+ * Lets `isRegistered` allow redirect URIs beyond those that the engine allows.
+ * Relies on: the engine asks `client.redirectUriAllowed(uri)` wherever it holds a redirect URI against those registered.
+ */
+export const allowRedirectUris = (provider: Provider, isRegistered: (client: Client, uri: string) => boolean): void => {
+  const { redirectUriAllowed } = provider.Client.prototype;
+  Object.assign(provider.Client.prototype, {
+    redirectUriAllowed(this: Client, uri: string): boolean {
+      return redirectUriAllowed.call(this, uri) || (typeof uri === 'string' && isRegistered(this, uri));
     },
   });
 };

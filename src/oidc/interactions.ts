@@ -5,6 +5,7 @@ import { SCOPES } from '../domain/claims.ts';
 import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
+import { findClient } from './client-documents.ts';
 import type { SubjectOf } from './features/pairwise.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
@@ -107,7 +108,7 @@ export const createInteractions = (
     async pending(req: IncomingMessage, res: ServerResponse): Promise<PendingInteraction | { continueTo: string }> {
       const interaction = await current(req, res);
       const { uid, prompt, params, session } = interaction;
-      const client = await provider.Client.find(String(params.client_id));
+      const client = await findClient(provider, String(params.client_id));
       if (!client) return { continueTo: await finish(req, res, { error: 'invalid_client' }) };
 
       if (prompt.name === 'login' && unmetAcr(interaction))
@@ -192,7 +193,7 @@ export const createInteractions = (
         Object.keys(grant.resources ?? {}).map((resource) => [resource, grant.getResourceScope(resource).split(' ')]),
       );
       const clientId = String(params.client_id);
-      if (!(await provider.Client.find(clientId))?.first_party)
+      if (!(await findClient(provider, clientId))?.first_party)
         await consents.give(
           session.accountId,
           clientId,

@@ -1,5 +1,6 @@
 import type { Secrets } from '../domain/secrets.ts';
 import type { Clients } from '../storage/clients.ts';
+import type { ClientDocumentReader } from './client-documents.ts';
 import { openClientSecret } from './client-secrets.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
@@ -19,9 +20,22 @@ export type KnownClient = {
 
 export type KnownClients = ReturnType<typeof createKnownClients>;
 
-/** Clients as they are stored. The engine asks for one on every request, so a read is kept for a second. */
-export const createKnownClients = (clients: Clients, secrets: Secrets) => {
+/** What is given to a client that is known by its address alone goes on for as long as there is no other client of that name. */
+const OF_DOCUMENTS = 'document';
+
+/**
+ * Clients as they are stored, and those whose client_id is the address of their metadata. The engine asks for one on every
+ * request, so a read is kept for a second.
+ */
+export const createKnownClients = (clients: Clients, secrets: Secrets, documents?: ClientDocumentReader) => {
   const cache = new Map<string, { known: KnownClient; until: number }>();
+
+  const keep = (clientId: string, known: KnownClient, until: number): KnownClient => {
+    // The oldest entry goes first: a Map keeps the order of insertion.
+    if (cache.size >= SIZE) for (const oldest of cache.keys()) if (cache.delete(oldest)) break;
+    cache.set(clientId, { known, until });
+    return known;
+  };
 
   const find = async (clientId: string): Promise<KnownClient | undefined> => {
     const cached = cache.get(clientId);
@@ -30,8 +44,13 @@ export const createKnownClients = (clients: Clients, secrets: Secrets) => {
     // Counted from before the read: what it does not see yet happened later than this.
     const until = Date.now() + FRESH_MS;
     const record = await clients.find(clientId);
-    if (!record) return undefined;
-    const { metadata, secret, firstParty, previousSecret, createdAt } = record;
+    if (!record) {
+      const read = documents?.isAddress(clientId) ? await documents.read(clientId) : undefined;
+      return (
+        read && keep(clientId, { metadata: { ...read, registration: 'document' }, generation: OF_DOCUMENTS }, until)
+      );
+    }
+    const { metadata, secret, firstParty, previousSecret, createdAt, registration } = record;
     const former = previousSecret && previousSecret.expiresAt.getTime() > Date.now() ? previousSecret : undefined;
     const known = {
       metadata: {
@@ -41,6 +60,7 @@ export const createKnownClients = (clients: Clients, secrets: Secrets) => {
             ? undefined
             : (openClientSecret(secrets, clientId, secret.sealed) ?? secrets.keyedHash('no-client-secret', clientId)),
         first_party: firstParty || undefined,
+        registration: registration ?? undefined,
         previous_secret: former && {
           hash: former.hash,
           expiresAt: former.expiresAt.getTime(),
@@ -51,18 +71,34 @@ export const createKnownClients = (clients: Clients, secrets: Secrets) => {
       },
       generation: String(createdAt.getTime()),
     };
-    // The oldest entry goes first: a Map keeps the order of insertion.
-    if (cache.size >= SIZE) for (const oldest of cache.keys()) if (cache.delete(oldest)) break;
-    cache.set(clientId, { known, until });
-    return known;
+    return keep(clientId, known, until);
   };
 
   return {
     find,
 
     /** The client's generation; undefined where there is no such client. */
-    generationOf: async (clientId: string): Promise<string | undefined> =>
-      clientId === FIRST_PARTY_CLIENT_ID ? '' : (await find(clientId))?.generation,
+    async generationOf(clientId: string): Promise<string | undefined> {
+      if (clientId === FIRST_PARTY_CLIENT_ID) return '';
+      if (!documents?.isAddress(clientId)) return (await find(clientId))?.generation;
+      // What it holds does not depend on whether its document can be read just now.
+      const cached = cache.get(clientId);
+      if (cached && cached.until > Date.now()) return cached.known.generation;
+      const record = await clients.find(clientId);
+      return record ? String(record.createdAt.getTime()) : OF_DOCUMENTS;
+    },
+
+    /** Whether this is the address of a client's metadata, read or not. */
+    isAddress: (clientId: string): boolean => documents?.isAddress(clientId) ?? false,
+
+    /** Whether the client registered itself, by RFC 7591. */
+    async isSelfRegistered(clientId: string): Promise<boolean> {
+      if (clientId === FIRST_PARTY_CLIENT_ID || documents?.isAddress(clientId)) return false;
+      return (await find(clientId))?.metadata.registration !== undefined;
+    },
+
+    /** Runs a request of somebody at this address: whose clients' documents have to be fetched for it, they are charged with. */
+    askedFrom: <T>(ip: string, work: () => Promise<T>): Promise<T> => documents?.askedFrom(ip, work) ?? work(),
 
     /** After a change by this very process. */
     forget: (clientId: string): void => {

@@ -6,10 +6,18 @@ import type { Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
-import { compareHashedClientSecrets, deriveSuccessors, detectReplays, takeFormerKeys } from './engine-internals.ts';
+import { corsOrigins } from './cors-origins.ts';
+import {
+  allowRedirectUris,
+  compareHashedClientSecrets,
+  deriveSuccessors,
+  detectReplays,
+  takeFormerKeys,
+} from './engine-internals.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { createOutbound } from './outbound.ts';
+import { isRegisteredButForPort } from './redirect-uris.ts';
 import { createReplays } from './replays.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
@@ -37,6 +45,9 @@ export const createProvider = (
   deriveSuccessors(provider, secrets);
   takeFormerKeys(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);
+  allowRedirectUris(provider, isRegisteredButForPort);
+  provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
+  provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Accounts } from '../domain/accounts.ts';
 import { sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
+import { findClient } from './client-documents.ts';
 import { DENIED } from './first-party-tokens.ts';
 import { ALGORITHMS } from './keys.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
@@ -49,7 +50,7 @@ export const createResourceTokens = (
     const { aud, client_id, grant_id, jti } = claims;
     const [resource, client, grant, denied] = await Promise.all([
       registry.find(aud),
-      provider.Client.find(client_id),
+      findClient(provider, client_id),
       grant_id === undefined ? undefined : provider.Grant.find(grant_id),
       artifacts.find(DENIED, sha256(jti)),
     ]);

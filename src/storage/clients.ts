@@ -8,7 +8,14 @@ export type StoredSecret = { hash: string; sealed: string | null };
 
 export type ClientRecord = { metadata: ClientMetadata; secret: StoredSecret | null; firstParty: boolean };
 
+/** How a client registered itself: by anybody, or by who had an initial access token. */
+export type SelfRegistration = 'open' | 'token';
+
 export type StoredClient = ClientRecord & {
+  /** Null for one that an operator registered. */
+  registration: SelfRegistration | null;
+  /** Hash of what a client that registered itself manages its registration with. */
+  registrationTokenHash: string | null;
   /** The secret before the last rotation, for as long as the overlap was to last. */
   previousSecret: (StoredSecret & { expiresAt: Date }) | undefined;
   createdAt: Date;
@@ -23,14 +30,25 @@ type Row = {
   previousSealedSecret: string | null;
   previousSecretExpiresAt: Date | null;
   firstParty: boolean;
+  registration: string | null;
+  registrationTokenHash: string | null;
   createdAt: Date;
   updatedAt: Date;
+};
+
+/** Where the pages of a public client are, by its redirect URIs: what CORS lets read our answers. */
+export const corsOriginsOf = ({ token_endpoint_auth_method, redirect_uris }: Record<string, unknown>): string[] => {
+  if (token_endpoint_auth_method !== 'none') return [];
+  const origins = [redirect_uris].flat().map((uri) => URL.parse(String(uri))?.origin);
+  return [...new Set(origins)].filter((origin) => origin !== undefined && origin !== 'null') as string[];
 };
 
 const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt, ...row }: Row): StoredClient => ({
   metadata: row.metadata as ClientMetadata,
   secret: row.secretHash === null ? null : { hash: row.secretHash, sealed: row.sealedSecret },
   firstParty: row.firstParty,
+  registration: row.registration as SelfRegistration | null,
+  registrationTokenHash: row.registrationTokenHash,
   previousSecret:
     hash === null || expiresAt === null ? undefined : { hash, sealed: row.previousSealedSecret, expiresAt },
   createdAt: row.createdAt,
@@ -45,6 +63,7 @@ export const createClients = (prisma: PrismaClient) => {
     secretHash: secret?.hash ?? null,
     sealedSecret: secret?.sealed ?? null,
     firstParty,
+    corsOrigins: corsOriginsOf(metadata),
   });
 
   return {
@@ -66,6 +85,7 @@ export const createClients = (prisma: PrismaClient) => {
           SELECT metadata, client_secret_hash AS "secretHash", client_secret_sealed AS "sealedSecret",
                  previous_secret_hash AS "previousSecretHash", previous_secret_sealed AS "previousSealedSecret",
                  previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
+                 registration, registration_token_hash AS "registrationTokenHash",
                  created_at AS "createdAt", updated_at AS "updatedAt"
           FROM oauth_clients
           WHERE (starts_with(lower(client_id), lower(${begin})) OR starts_with(lower(metadata->>'client_name'), lower(${begin})))
@@ -146,6 +166,7 @@ export const createClients = (prisma: PrismaClient) => {
           RETURNING metadata, client_secret_hash AS "secretHash", client_secret_sealed AS "sealedSecret",
                     previous_secret_hash AS "previousSecretHash", previous_secret_sealed AS "previousSealedSecret",
                     previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
+                    registration, registration_token_hash AS "registrationTokenHash",
                     created_at AS "createdAt", updated_at AS "updatedAt"`,
       ]);
       return row && storedOf(row);

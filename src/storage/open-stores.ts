@@ -7,16 +7,19 @@ import { createLayeredArtifacts } from './artifacts-layered.ts';
 import { createPostgresArtifacts } from './artifacts-postgres.ts';
 import { createRedisArtifacts } from './artifacts-redis.ts';
 import { createAuditLog } from './audit.ts';
+import { createClientDocuments } from './client-documents.ts';
 import { createClients } from './clients.ts';
 import { createConsents } from './consents.ts';
 import { openDataDir } from './data-dir.ts';
 import { openEmbedded } from './embedded.ts';
 import { createIdentities } from './identities.ts';
+import { createInitialAccessTokens } from './initial-access-tokens.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
 import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
+import { createRegistrations } from './registrations.ts';
 import { createResourceServers } from './resource-servers.ts';
 import { createRoles } from './roles.ts';
 import { createSignIns } from './sign-ins.ts';
@@ -181,6 +184,9 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),
+      registrations: createRegistrations(prisma),
+      initialAccessTokens: createInitialAccessTokens(prisma),
+      clientDocuments: createClientDocuments(prisma),
       resourceServers: createResourceServers(prisma),
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),

@@ -108,6 +108,8 @@ test('the document says what the service can', async (t) => {
     code_challenge_methods_supported: ['S256'],
     authorization_response_iss_parameter_supported: true,
     claims_parameter_supported: true,
+    registration_endpoint: `${server.issuer}/oauth/register`,
+    client_id_metadata_document_supported: true,
     acr_values_supported: ['aal1'],
     ui_locales_supported: ['en', 'zh-CN'],
     token_endpoint_auth_methods_supported: [
@@ -152,8 +154,7 @@ test('nothing is announced that is not served', async (t) => {
     'refresh_token',
   ]);
   t.deepEqual([...response_types_supported].sort(), ['code', 'code id_token', 'id_token', 'none']);
-  for (const feature of ['registration_endpoint', 'device_authorization_endpoint'])
-    t.false(feature in document, feature);
+  for (const feature of ['device_authorization_endpoint']) t.false(feature in document, feature);
 });
 
 test('JWKS has one key of each kind, and no private part of any', async (t) => {

@@ -59,6 +59,7 @@ export const startServer = async (
       jwtSecretKey: 'a JWT secret for tests, 32 bytes or more',
       keyEncryptionSecrets: [],
       keyRotationDays: 90,
+      registration: 'open',
       externalKeys: [],
       signingAlgorithms: ALGORITHMS,
       jwtAlgorithm: 'HS256',

@@ -4,6 +4,7 @@ import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
 import {
+  allowRedirectUris,
   compareHashedClientSecrets,
   detectReplays,
   introspectionJwt,
@@ -140,4 +141,30 @@ test('what introspection tells is signed as the engine signs its own', async (t)
   const claims = decodeJwt(jwt);
   t.like(claims, { iss: 'http://localhost', aud: 'asker' });
   t.deepEqual(claims.token_introspection, { active: true, sub: 'somebody' });
+});
+
+test('the engine asks us about a redirect URI that it would refuse itself, and about no other', async (t) => {
+  const provider = new Provider('http://localhost', {
+    clients: [{ client_id: 'app', client_secret: 'x'.repeat(32), redirect_uris: ['https://app.example/cb'] }],
+    features: { devInteractions: { enabled: false } },
+  });
+  const asked: string[] = [];
+  allowRedirectUris(provider, (client, uri) => {
+    asked.push(`${client.clientId} ${uri}`);
+    return uri === 'https://also.example/cb';
+  });
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const status = async (redirect_uri: string) => {
+    const query = new URLSearchParams({ client_id: 'app', response_type: 'code', scope: 'openid', redirect_uri });
+    const response = await fetch(`http://localhost:${port}/auth?${query}`, { redirect: 'manual' });
+    return response.status;
+  };
+  t.is(await status('https://app.example/cb'), 303);
+  t.deepEqual(asked, []);
+  t.is(await status('https://also.example/cb'), 303);
+  t.is(await status('https://evil.example/cb'), 400);
+  t.true(asked.every((one) => /also|evil/.test(one)));
 });

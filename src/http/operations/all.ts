@@ -2,12 +2,14 @@ import type { Operations } from '../operation.ts';
 import { adminAuditOperations } from './admin-audit.ts';
 import { adminClientOperations } from './admin-clients.ts';
 import { adminImportOperations } from './admin-import.ts';
+import { adminInitialAccessTokenOperations } from './admin-initial-access-tokens.ts';
 import { adminKeyOperations } from './admin-keys.ts';
 import { adminResourceOperations } from './admin-resources.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
 import { appOperations } from './apps.ts';
 import { authOperations } from './auth.ts';
+import { clientRegistrationOperations } from './client-registration.ts';
 import { exportOperations } from './export.ts';
 import { identityOperations } from './identities.ts';
 import { oauthOperations } from './oauth.ts';
@@ -26,8 +28,10 @@ export const allOperations: Operations = {
   ...adminUsersOperations,
   ...adminImportOperations,
   ...adminClientOperations,
+  ...adminInitialAccessTokenOperations,
   ...adminAuditOperations,
   ...adminKeyOperations,
   ...adminResourceOperations,
   ...oauthOperations,
+  ...clientRegistrationOperations,
 };

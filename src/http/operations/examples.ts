@@ -141,6 +141,7 @@ export const client = {
   response_types: ['code'],
   token_endpoint_auth_method: 'client_secret_basic',
   first_party: false,
+  registration: null,
   created_at: AT,
   updated_at: AT,
 };

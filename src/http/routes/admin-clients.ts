@@ -8,6 +8,7 @@ import { jsonBody, jsonOf, queryOf } from '../validate.ts';
 const clientJson = ({ metadata, secret, ...client }: ShownClient & { secret?: string | undefined }) => ({
   ...metadata,
   first_party: client.firstParty,
+  registration: client.registration,
   created_at: client.createdAt.toISOString(),
   updated_at: client.updatedAt.toISOString(),
   ...(client.previousSecretExpiresAt && { previous_secret_expires_at: client.previousSecretExpiresAt.toISOString() }),

@@ -1,4 +1,5 @@
 import { type Client, type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { isUnverified } from './clients.ts';
 
 /** FAPI 2.0 Security Profile §5.4.1 */
 export const FAPI_ALGORITHMS: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519'];
@@ -92,6 +93,6 @@ export const fapi = {
   features: { fapi: { enabled: true, profile: (_ctx, client) => (isFapi(client) ? '2.0' : undefined) } },
   // §5.3.2.1: no rotation, which a retry would turn against an honest client; the token is bound to its key already.
   rotateRefreshToken: (ctx: KoaContextWithOIDC) => !isFapi(ctx.oidc.client),
-  // RFC 9700 §2.1.1: required where there is no secret, and by the profile; checked wherever a client sends it.
-  pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' || isFapi(client) },
+  // RFC 9700 §2.1.1: required where there is no secret, by the profile, and of whom nobody knows; checked wherever a client sends it.
+  pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' || isFapi(client) || isUnverified(client) },
 } satisfies Pick<Configuration, 'features' | 'rotateRefreshToken' | 'pkce'>;

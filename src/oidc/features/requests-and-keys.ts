@@ -4,6 +4,7 @@ import type { Secrets } from '../../domain/secrets.ts';
 import type { Outbound } from '../outbound.ts';
 import { algorithms } from './algorithms.ts';
 import { clientAuthentication } from './client-authentication.ts';
+import { REGISTRATION_METADATA } from './clients.ts';
 import { dpop } from './dpop.ts';
 import { fapi, holdToProfile } from './fapi.ts';
 import { type MtlsSettings, mtls } from './mtls.ts';
@@ -34,7 +35,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
     ],
     extraClientMetadata: {
       // All but the last are ours, and set by the adapter alone; no answer shows them.
-      properties: ['first_party', 'previous_secret', 'secret_hash', 'stored', 'profile'],
+      properties: ['first_party', 'previous_secret', 'secret_hash', 'stored', ...REGISTRATION_METADATA, 'profile'],
       validator: (_ctx, key, _value, metadata) => {
         if (key === 'profile') holdToProfile(metadata);
       },
