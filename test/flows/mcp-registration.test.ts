@@ -146,6 +146,7 @@ test('the consent page says where an unverified host leads, and warns of one tha
   const consent = await host.browser.submit(login, 'sign-in', { login: person.email, password: person.password });
   t.regex(consent.html, /127\.0\.0\.1/);
   t.regex(consent.html, /id="unverified"/);
+  t.regex(consent.html, /id="local-only"/);
   t.regex(consent.html, /read your notes in the demo/);
 });
 
