@@ -22,6 +22,7 @@ import { createVerification } from './domain/verification.ts';
 import { createProviders, type FederationSettings } from './federation/providers.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
+import { createDevicePages } from './http/device-pages.ts';
 import { dispatch } from './http/dispatch.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
@@ -56,16 +57,23 @@ import { createTrips } from './http/trips.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
+import { createApprovals } from './oidc/approvals.ts';
 import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
+import { createCallRequests } from './oidc/call-requests.ts';
+import { createClientCalls } from './oidc/client-calls.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
 import { createEngine } from './oidc/engine.ts';
+import { tellClientsOurselves } from './oidc/engine-internals.ts';
+import { decoupled } from './oidc/features/decoupled.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
+import { announcingArtifacts, createLogoutNotices } from './oidc/logout-notices.ts';
+import { createOutbound } from './oidc/outbound.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
@@ -94,9 +102,18 @@ export type AppSettings = EngineSettings &
   };
 
 /** Everything wired, nothing listening. */
-export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
+export const createApp = async (settings: AppSettings, opened: Stores, log: Logger) => {
   const { issuer, production, trustProxy, version, smtpUrl, mailFrom } = settings;
   const secrets = createSecrets(settings.masterKey);
+  const clientCalls = createClientCalls(
+    opened.outgoingCalls,
+    secrets,
+    createOutbound(settings.outbound ?? {}),
+    (clientId, told) => createCallRequests(provider)(clientId, told),
+    log,
+  );
+  const notices = createLogoutNotices(opened, clientCalls);
+  const stores: Stores = { ...opened, artifacts: announcingArtifacts(opened.artifacts, notices) };
   const throttles = createThrottles(stores.rateLimits, settings.rateLimits);
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
@@ -124,7 +141,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer, (id) =>
     labelIn(providers.all, id),
   );
-  const alerts = createAlerts(stores, accounts, mail, audit);
+  const alerts = createAlerts(stores, accounts, mail, audit, issuer);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, throttles.mayMail, issuer);
 
@@ -138,8 +155,9 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const keyring = await createKeyring(stores, sealing, audit, settings);
   const knownClients = createKnownClients(stores.clients);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
+  const apart = decoupled(createDevicePages(pages, enginePages), accounts, alerts, audit, throttles);
   const engine = createEngine(keyring, (jwks) =>
-    createProvider(settings, jwks, stores, knownClients, secrets, accounts, enginePages, throttles),
+    createProvider(settings, jwks, stores, knownClients, secrets, accounts, enginePages, throttles, apart),
   );
   const { provider } = engine;
   engine.extend((one) =>
@@ -147,6 +165,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
       log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
     ),
   );
+
+  engine.extend((one) => tellClientsOurselves(one, { logout: notices.ended, ping: clientCalls.ping }));
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores, throttles, audit);
@@ -165,7 +185,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
-  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notNoted);
+  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notices, notNoted);
   engine.extend((one) => one.use(bookkeeping));
   const requireUser = createRequireUser(tokens, apiKeys);
   const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
@@ -201,6 +221,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
   const interactions = createInteractions(provider, stores, audit);
+  const approvals = createApprovals(provider, stores, knownClients, secrets, audit);
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
   const values = createOneTimeValues(stores.artifacts, secrets);
   const codes = createExchangeCodes(values, settings.firstPartyOrigins);
@@ -256,7 +277,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminKeyRoutes(keyring, requireUser),
     adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, session, pages),
-    accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
+    accountRoutes(session, accounts, identities, approvals, providers, federation, pages, csrf),
     federation.routes(),
     interactionRoutes(interactions, interactionPages, accounts, signIn, pages, csrf),
   ];
@@ -269,5 +290,5 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     return serve(ctx, next);
   });
 
-  return { app, keyring, accounts, deletion, identities, audit, mail, clients };
+  return { app, keyring, accounts, deletion, identities, audit, mail, clients, clientCalls };
 };

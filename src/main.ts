@@ -36,9 +36,10 @@ const logStoreErrors = (log: Logger): StoreSettings['onError'] => {
   };
 };
 
-const sweepAll = async ({ artifacts, oneTimeTokens }: Stores): Promise<void> => {
+const sweepAll = async ({ artifacts, oneTimeTokens, sessionClients }: Stores): Promise<void> => {
   while ((await artifacts.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
   while ((await oneTimeTokens.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
+  while ((await sessionClients.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
 };
 
 const serve = async (config: Config, log: Logger) => {
@@ -51,7 +52,7 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients, keyring, mail } = await createApp(
+  const { app, accounts, deletion, clients, keyring, mail, clientCalls } = await createApp(
     {
       ...config,
       ...secrets,
@@ -78,6 +79,7 @@ const serve = async (config: Config, log: Logger) => {
   }, SWEEP_MS);
 
   mail.start();
+  clientCalls.start();
   keyring.start((error) => log.debug({ err: error }, 'the signing keys were not looked after'));
 
   const close = async (signal: string) => {
@@ -89,7 +91,8 @@ const serve = async (config: Config, log: Logger) => {
     keyring.stop();
     await finished;
     // After the last request, which may have had something to mail.
-    await mail.stop(Math.max(deadline - Date.now(), MAIL_GRACE_MS));
+    const grace = Math.max(deadline - Date.now(), MAIL_GRACE_MS);
+    await Promise.all([mail.stop(grace), clientCalls.stop(grace)]);
     await stores.close();
     log.info('closed');
   };

@@ -5,11 +5,16 @@ const uris = z.array(text).max(100);
 const words = z.array(z.string().min(1).max(200)).max(100);
 
 /**
- * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2 and RP-Initiated Logout §3.1 that this server
+ * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2 and RP-Initiated Logout §3.1,
+ * Back-Channel Logout §2.2 and CIBA Core §4 that this server
  * acts on or shows. Which values they take, the engine's own rules say.
  */
 const members = {
   application_type: text,
+  backchannel_client_notification_endpoint: text,
+  backchannel_logout_session_required: z.boolean(),
+  backchannel_logout_uri: text,
+  backchannel_token_delivery_mode: text,
   client_name: z.string().min(1).max(200),
   client_uri: text,
   contacts: words,

@@ -12,6 +12,8 @@ export type RequestedClient = Record<string, unknown> & { client_id?: unknown; c
 /** The methods that need no secret. One that the engine does not know counts as needing it, so that the engine names what is wrong. */
 const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none'];
 
+const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
+
 /** A secret somebody chose: it must at least not be guessed at the token endpoint. */
 const MIN_SECRET_LENGTH = 16;
 
@@ -36,6 +38,9 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     // RFC 6749 §4.4: only a client that can authenticate may act for itself.
     if (metadata.token_endpoint_auth_method === 'none' && [metadata.grant_types].flat().includes('client_credentials'))
       throw invalid('grant_types: client_credentials needs client authentication');
+    // CIBA Core §4: whoever knows a client_id could otherwise ask people for approvals.
+    if (metadata.token_endpoint_auth_method === 'none' && [metadata.grant_types].flat().includes(CIBA_GRANT))
+      throw invalid(`grant_types: ${CIBA_GRANT} needs client authentication`);
     return { ...metadata, client_id: clientId };
   };
 

@@ -4,10 +4,12 @@ import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import type { Decoupled } from './features/decoupled.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import type { Algorithm } from './keys.ts';
 import { createLoadGrant } from './load-grant.ts';
+import type { OutboundSettings } from './outbound.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 
 /** The pages the engine asks for; http renders them. */
@@ -27,6 +29,8 @@ export type EngineSettings = JwtSettings & {
   externalKeys: readonly ExternalKey[];
   sessionTtlSeconds: number;
   refreshRetrySeconds: number;
+  /** How addresses that clients name are fetched. */
+  outbound?: OutboundSettings | undefined;
 };
 
 const DAY = 86_400;
@@ -43,6 +47,7 @@ export const createConfiguration = (
   accounts: Accounts,
   consents: Consents,
   pages: EnginePages,
+  decoupled: Decoupled,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
   const ownResource = ownResourceServer(settings);
@@ -96,8 +101,8 @@ export const createConfiguration = (
       clientAuthSigningAlgValues: VERIFYING,
     },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
-    // OAuth grant, which never was a login.
-    expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
+    // OAuth grant, which never was a login; nor what is allowed in one place for an app that runs in another.
+    expiresWithSession: async (_ctx, token) => token.kind !== 'DeviceCode' && !refreshable(token.scopes),
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
       if (token.kind !== 'AccessToken' || token.aud !== settings.issuer) return undefined;
@@ -107,6 +112,7 @@ export const createConfiguration = (
     // Ours, and set by the adapter alone; no answer shows them.
     extraClientMetadata: { properties: ['first_party', 'previous_secret'] },
     features: {
+      ...decoupled.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -155,6 +161,7 @@ export const createConfiguration = (
     responseTypes: ['code', 'none'],
     rotateRefreshToken: true,
     routes: {
+      ...decoupled.routes,
       authorization: '/oauth/authorize',
       token: '/oauth/token',
       revocation: '/oauth/revoke',
@@ -164,6 +171,7 @@ export const createConfiguration = (
       end_session: '/oauth/logout',
     },
     ttl: {
+      ...decoupled.ttl,
       AccessToken: settings.accessTokenTtlSeconds,
       AuthorizationCode: 60,
       ClientCredentials: settings.accessTokenTtlSeconds,

@@ -12,6 +12,8 @@ export type PendingInteraction = {
   prompt: 'login' | 'select_account' | 'consent';
   client: Client;
   redirectUri: string | undefined;
+  /** The app runs on another device, which waits for the answer. */
+  onDevice: boolean;
   uiLocales: string | undefined;
   loginHint: string | undefined;
   /** Who is signed in in this browser already, if anybody. */
@@ -106,6 +108,7 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
         prompt: name as PendingInteraction['prompt'],
         client,
         redirectUri: text(params.redirect_uri),
+        onDevice: interaction.deviceCode !== undefined,
         uiLocales: text(params.ui_locales),
         loginHint: text(params.login_hint),
         accountId: session?.accountId,

@@ -3,11 +3,13 @@ import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-
 import type { Accounts } from '../domain/accounts.ts';
 import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
-import type { Throttles } from '../domain/throttles.ts';
+import { POLL_SECONDS, type Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
+import { guardDecoupled } from './decoupled-requests.ts';
 import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import type { Decoupled } from './features/decoupled.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
@@ -24,19 +26,24 @@ export const createProvider = (
   accounts: Accounts,
   pages: EnginePages,
   throttles: Throttles,
+  decoupled: Decoupled,
 ): Provider => {
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages, decoupled),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
+  provider.use(guardDecoupled(provider, throttles));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
     const uri = ctx.oidc?.params?.redirect_uri;
     if (typeof uri === 'string' && ctx.oidc.client?.redirectUriAllowed(uri)) pages.leavingFor(ctx, uri);
   };
+  provider.on('device_authorization.success', (_ctx, answer) => {
+    answer.interval = POLL_SECONDS;
+  });
   provider.on('authorization.success', leaving);
   provider.on('authorization.error', leaving);
   provider.on('server_error', leaving);

@@ -67,7 +67,7 @@ export const interactionRoutes = (
       csrf: csrf.token(pending.uid),
       client: clientCard(pending.client),
       account: { label: user ? labelOf(user) : '' },
-      redirectHost: hostOf(pending.redirectUri),
+      redirectHost: pending.onDevice ? undefined : hostOf(pending.redirectUri),
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
