@@ -134,13 +134,15 @@ test('nothing is announced that is not served', async (t) => {
     t.true(byGet.status < 500 && byPost.status < 500, `${name}: ${byGet.status} ${byPost.status}`);
   }
   const { grant_types_supported, response_types_supported } = document;
-  t.deepEqual([...grant_types_supported].sort(), ['authorization_code', 'client_credentials', 'refresh_token']);
+  t.deepEqual([...grant_types_supported].sort(), [
+    'authorization_code',
+    'client_credentials',
+    'refresh_token',
+    'urn:ietf:params:oauth:grant-type:device_code',
+    'urn:openid:params:grant-type:ciba',
+  ]);
   t.deepEqual([...response_types_supported].sort(), ['code', 'none']);
-  for (const feature of [
-    'registration_endpoint',
-    'device_authorization_endpoint',
-    'pushed_authorization_request_endpoint',
-  ])
+  for (const feature of ['registration_endpoint', 'pushed_authorization_request_endpoint'])
     t.false(feature in document, feature);
 });
 

@@ -1,0 +1,88 @@
+// Certificates for tests, made once and good for a hundred years. Their keys protect nothing; those of the clients' are not even kept.
+
+/** The authority that the others but the last are of. */
+export const AUTHORITY = `-----BEGIN CERTIFICATE-----
+MIIBiTCCAS+gAwIBAgIUBwkLnga7UmohNLjtHfH+wGEUxeswCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOVGVzdCBBdXRob3JpdHkwIBcNMjYxMTIzMDQxNzE2WhgPMjEy
+NjEwMzAwNDE3MTZaMBkxFzAVBgNVBAMMDlRlc3QgQXV0aG9yaXR5MFkwEwYHKoZI
+zj0CAQYIKoZIzj0DAQcDQgAE9aswT5BdLPSxR5vbkmKdxREC3xgKv9nA4VSno40G
+E2xT6Y6xI/KijWS0MMRYYLnUKkY5Y+1JknxXPRMaN+CPQKNTMFEwHQYDVR0OBBYE
+FGYyU0QQPa7LQRrdiSej3MtS3DCJMB8GA1UdIwQYMBaAFGYyU0QQPa7LQRrdiSej
+3MtS3DCJMA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSAAwRQIhAJRTq0M8
+McNmc0L6TwO91G7mvJJlCIGODW6bAy+6PYZHAiBVt+sHwbQDg672YJqmpv0H8/S/
+FcGLFzTnjr7BugyOFg==
+-----END CERTIFICATE-----
+`;
+
+/** A server at localhost, with its key. */
+export const LOCALHOST = {
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBpTCCAUqgAwIBAgIUUMZgU+p/7hxjxvPiI1ma9vAN/ewwCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOVGVzdCBBdXRob3JpdHkwIBcNMjYxMTIzMDQxNzE2WhgPMjEy
+NjEwMzAwNDE3MTZaMBQxEjAQBgNVBAMMCWxvY2FsaG9zdDBZMBMGByqGSM49AgEG
+CCqGSM49AwEHA0IABIuhRRwQ0nYrqkLZ6L9ZjHIGzDVhM2tjE53LPFy+RDgTNuFb
+bPdC3US8Mq8jdohuc+FZppOFxS6BGG97hIb90pGjczBxMBoGA1UdEQQTMBGCCWxv
+Y2FsaG9zdIcEfwAAATATBgNVHSUEDDAKBggrBgEFBQcDATAdBgNVHQ4EFgQUqSnp
+A8hnlh8mcLy9S5Nlq3PfkYMwHwYDVR0jBBgwFoAUZjJTRBA9rstBGt2JJ6Pcy1Lc
+MIkwCgYIKoZIzj0EAwIDSQAwRgIhAKE2NCqyy76RwdXwB83TM9/aE1npXyWgLOi/
+6iCIKjyiAiEAzMBN3vT5mv4UP+nrBv957PwrbiuaEyTq48w7OwFKkQw=
+-----END CERTIFICATE-----
+`,
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQg0bYpuB6JhdtmSgAi
+gwbaByybebTKFtvGom0jo1zLHz6hRANCAASLoUUcENJ2K6pC2ei/WYxyBsw1YTNr
+YxOdyzxcvkQ4EzbhW2z3Qt1EvDKvI3aIbnPhWaaThcUugRhve4SG/dKR
+-----END PRIVATE KEY-----
+`,
+};
+
+/** C=DE, O="Acme, Inc.", CN=client one; client.example, urn:client:one, 192.0.2.7, client@example.com. */
+export const CLIENT_ONE = `-----BEGIN CERTIFICATE-----
+MIIB3TCCAYOgAwIBAgIUUMZgU+p/7hxjxvPiI1ma9vAN/e0wCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOVGVzdCBBdXRob3JpdHkwIBcNMjYxMTIzMDQxNzE2WhgPMjEy
+NjEwMzAwNDE3MTZaMDcxCzAJBgNVBAYTAkRFMRMwEQYDVQQKDApBY21lLCBJbmMu
+MRMwEQYDVQQDDApjbGllbnQgb25lMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+UXCj24H1+WAnv8AWKykrpmvFgVwJbvNza4ZCs/HWBtr9r7cPxaU+cygsc6Hslgrx
+PqsXLk2yMcy/OIGVklY+lqOBiDCBhTBDBgNVHREEPDA6gg5jbGllbnQuZXhhbXBs
+ZYYOdXJuOmNsaWVudDpvbmWHBMAAAgeBEmNsaWVudEBleGFtcGxlLmNvbTAdBgNV
+HQ4EFgQURfiObELojo2SdxpqQFrIq8rcKYEwHwYDVR0jBBgwFoAUZjJTRBA9rstB
+Gt2JJ6Pcy1LcMIkwCgYIKoZIzj0EAwIDSAAwRQIhAIxix8nJ5RnemSJ5+DpXlELQ
+8t0XxHqdbT+nYGTC+HktAiBKlX8MN+K8KySgLPwobyGCadmqBxg1CfCO1OZXyUlZ
+UQ==
+-----END CERTIFICATE-----
+`;
+
+/** C=DE, O="Acme, Inc.", CN=client two; a URI that would pass for two names where it is read carelessly, and other.example. */
+export const CLIENT_TWO = `-----BEGIN CERTIFICATE-----
+MIIB3DCCAYOgAwIBAgIUUMZgU+p/7hxjxvPiI1ma9vAN/e4wCgYIKoZIzj0EAwIw
+GTEXMBUGA1UEAwwOVGVzdCBBdXRob3JpdHkwIBcNMjYxMTIzMDQxNzE2WhgPMjEy
+NjEwMzAwNDE3MTZaMDcxCzAJBgNVBAYTAkRFMRMwEQYDVQQKDApBY21lLCBJbmMu
+MRMwEQYDVQQDDApjbGllbnQgdHdvMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE
+Rj3mbntZQG7l+PNXsi19eUGZBBU22sfo36TNlaEDm4eQTC0Dl088WukjJFzBE2iA
+HoKU6SpHfRPFha1zXkcnUqOBiDCBhTBDBgNVHREEPDA6hilodHRwczovL3guZXhh
+bXBsZS9hJTJDIEROUzpjbGllbnQuZXhhbXBsZYINb3RoZXIuZXhhbXBsZTAdBgNV
+HQ4EFgQUnHrJ5gz0za9DKL0ovGfNsWF1xh0wHwYDVR0jBBgwFoAUZjJTRBA9rstB
+Gt2JJ6Pcy1LcMIkwCgYIKoZIzj0EAwIDRwAwRAIgMfAxm+tNskyEUP1zh/uOQGu+
+g5BJsOhlzyewQuEvhZICIBShPpR5CYj4OazLsSR1DNYJxL+5FIhWpxKn8VuyzkEn
+-----END CERTIFICATE-----
+`;
+
+/** Of no authority. */
+export const SELF_SIGNED = `-----BEGIN CERTIFICATE-----
+MIIBkDCCATegAwIBAgIUN3bVnsio9fcEGYiOMHjUgLdGr54wCgYIKoZIzj0EAwIw
+HTEbMBkGA1UEAwwSc2VsZi1zaWduZWQgY2xpZW50MCAXDTI2MTEyMzA0MTcxNloY
+DzIxMjYxMDMwMDQxNzE2WjAdMRswGQYDVQQDDBJzZWxmLXNpZ25lZCBjbGllbnQw
+WTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAASiU0z6FabhO/q3suW/dPaQ0rd5kJKw
+9D8q5yFGLjJm/ZL/QpNoAaQV2f5fivCfcAx96iR7KZziyRI1vUDqtBM8o1MwUTAd
+BgNVHQ4EFgQUYYeF1Zj/vMj8nYyCfamt+Q0tiw0wHwYDVR0jBBgwFoAUYYeF1Zj/
+vMj8nYyCfamt+Q0tiw0wDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNHADBE
+AiAclaBgEMsiIDmnKxb6+cx0JugOvGfMWtb5v9+l+2LFYAIgPNpzkzLTui4AIx6z
+IiCI6azm2ujWQPuI6H1HiqomSco=
+-----END CERTIFICATE-----
+`;
+
+/** As nginx hands one on ($ssl_client_escaped_cert). */
+export const escaped = (pem: string): string => encodeURIComponent(pem);
+
+/** As a member of x5c (RFC 7517 §4.7). */
+export const x5c = (pem: string): string => pem.replaceAll(/-----[A-Z ]+-----|\s/g, '');
