@@ -36,6 +36,7 @@ import { adminAuditRoutes } from './http/routes/admin-audit.ts';
 import { adminClientRoutes } from './http/routes/admin-clients.ts';
 import { adminImportRoutes } from './http/routes/admin-import.ts';
 import { adminKeyRoutes } from './http/routes/admin-keys.ts';
+import { adminResourceRoutes } from './http/routes/admin-resources.ts';
 import { adminUserRoutes } from './http/routes/admin-users.ts';
 import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { appRoutes } from './http/routes/apps.ts';
@@ -64,9 +65,12 @@ import { createCallRequests } from './oidc/call-requests.ts';
 import { createClientCalls } from './oidc/client-calls.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
+import { createDpopProofs } from './oidc/dpop-proofs.ts';
 import { createEngine } from './oidc/engine.ts';
 import { tellClientsOurselves } from './oidc/engine-internals.ts';
 import { decoupled } from './oidc/features/decoupled.ts';
+import { createCertificates } from './oidc/features/mtls.ts';
+import { subjectsOf } from './oidc/features/pairwise.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
@@ -75,6 +79,9 @@ import { createKnownClients } from './oidc/known-clients.ts';
 import { announcingArtifacts, createLogoutNotices } from './oidc/logout-notices.ts';
 import { createOutbound } from './oidc/outbound.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
+import { createReplays } from './oidc/replays.ts';
+import { createResourceRegistry } from './oidc/resource-servers.ts';
+import { createResourceTokens } from './oidc/resource-tokens.ts';
 import { createSignInList } from './oidc/sign-ins.ts';
 import type { Stores } from './storage/stores.ts';
 
@@ -153,11 +160,12 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
   const openers = [...settings.keyEncryptionSecrets.map(createSecrets), secrets];
   const sealing = { seal: (openers[0] ?? secrets).seal, openers };
   const keyring = await createKeyring(stores, sealing, audit, settings);
-  const knownClients = createKnownClients(stores.clients);
+  const knownClients = createKnownClients(stores.clients, secrets);
+  const resources = createResourceRegistry(stores, audit, issuer);
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const apart = decoupled(createDevicePages(pages, enginePages), accounts, alerts, audit, throttles);
   const engine = createEngine(keyring, (jwks) =>
-    createProvider(settings, jwks, stores, knownClients, secrets, accounts, enginePages, throttles, apart),
+    createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles, apart),
   );
   const { provider } = engine;
   engine.extend((one) =>
@@ -178,16 +186,18 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     alerts,
     () => keyring.current().public,
     settings,
+    createDpopProofs(createReplays(stores.artifacts)),
   );
+  const resourceTokens = createResourceTokens(provider, stores, accounts, resources, () => keyring.current().public);
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
-  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, audit)));
+  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, resourceTokens, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, notices, notNoted);
   engine.extend((one) => one.use(bookkeeping));
-  const requireUser = createRequireUser(tokens, apiKeys);
+  const requireUser = createRequireUser(tokens, apiKeys, createCertificates(settings.mtls ?? {}));
   const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);
   const userImport = createUserImport(stores, foreignHashes, audit);
 
@@ -220,8 +230,8 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
 
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
-  const interactions = createInteractions(provider, stores, audit);
-  const approvals = createApprovals(provider, stores, knownClients, secrets, audit);
+  const interactions = createInteractions(provider, stores, audit, subjectsOf(secrets));
+  const approvals = createApprovals(provider, stores, knownClients, resources, secrets, audit);
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
   const values = createOneTimeValues(stores.artifacts, secrets);
   const codes = createExchangeCodes(values, settings.firstPartyOrigins);
@@ -275,11 +285,12 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     adminUserRoutes(administration, cursors, requireUser),
     adminAuditRoutes(audit, cursors, requireUser),
     adminKeyRoutes(keyring, requireUser),
+    adminResourceRoutes(resources, requireUser),
     adminClientRoutes(clients, requireUser),
     homeRoutes(issuer, session, pages),
-    accountRoutes(session, accounts, identities, approvals, providers, federation, pages, csrf),
+    accountRoutes(session, accounts, identities, approvals, resources, providers, federation, pages, csrf),
     federation.routes(),
-    interactionRoutes(interactions, interactionPages, accounts, signIn, pages, csrf),
+    interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
@@ -290,5 +301,5 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     return serve(ctx, next);
   });
 
-  return { app, keyring, accounts, deletion, identities, audit, mail, clients, clientCalls };
+  return { app, keyring, resources, accounts, deletion, identities, audit, mail, clients, clientCalls };
 };

@@ -2,6 +2,7 @@
 // Every problem is reported at once, and nothing said here ever contains a value: one of them may be a secret.
 import { isIP } from 'node:net';
 import { z } from 'zod';
+import { certificatesIn } from './config-certificates.ts';
 import { readDotEnv } from './config-dot-env.ts';
 import {
   federationOf,
@@ -16,7 +17,9 @@ import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 import type { FederationSettings } from './federation/providers.ts';
+import type { MtlsSettings } from './oidc/features/mtls.ts';
 import { ALGORITHMS, type Algorithm } from './oidc/keys.ts';
+import type { OutboundSettings } from './oidc/outbound.ts';
 
 export type Config = {
   production: boolean;
@@ -46,6 +49,12 @@ export type Config = {
   /** How long a spent refresh token is taken for the retry of a request whose answer was lost. */
   refreshRetrySeconds: number;
   sessionTtlSeconds: number;
+  /** Whether DPoP proofs need a nonce of ours. */
+  dpopRequireNonce: boolean;
+  /** How the proxy in front hands on the certificates of clients; empty where it does not. */
+  mtls: MtlsSettings;
+  /** How addresses that clients name are fetched. */
+  outbound: OutboundSettings;
   /** How many proxies in front are believed about the client's address and scheme. */
   trustProxy: number;
   bootstrapClient?: { clientId: string; clientSecret: string; redirectUris: string[] };
@@ -116,6 +125,16 @@ const secretsOf = (value: string): string[] => value.split(',').map((one) => one
 
 const listed = (value: string) => value.split(/[\s,]+/).filter(Boolean);
 
+const flag = text('must be true or false', (value) => /^(true|false)$/.test(value))
+  .transform((value) => value === 'true')
+  .default(false);
+
+// RFC 9110 §5.1; not one that says something else already.
+const headerName = text(
+  'must be the name of a header that the proxy sets and nothing else uses, such as x-client-cert',
+  (value) => /^x-[a-z0-9-]{1,60}$/i.test(value) && !/^x-(forwarded|api-key|request-id|real-ip)/i.test(value),
+).optional();
+
 // At most a thousand million points, at most a day.
 const RATE_LIMIT = /^([a-z-]+)=([1-9]\d{0,8})\/([1-9]\d{0,3}|[1-7]\d{4}|8[0-5]\d{3}|86[0-3]\d{2}|86400)$/;
 
@@ -134,6 +153,12 @@ const fields = {
   )
     .transform((value) => ({ true: 1, false: 0 })[value] ?? Number(value))
     .default(0),
+  MTLS_CERTIFICATE_HEADER: headerName,
+  MTLS_VERIFIED_HEADER: headerName,
+  EXTRA_CA: text('must be a file of certificates (PEM) that can be read', (path) => certificatesIn(path) !== undefined)
+    .transform((path) => certificatesIn(path))
+    .optional(),
+  OUTBOUND_LOOPBACK: flag,
   WEB_CONCURRENCY: whole(1, 256, 'processes').default(1),
   LOG_LEVEL: z
     .string()
@@ -163,6 +188,7 @@ const fields = {
   ACCESS_TOKEN_EXPIRE_MINUTES: whole(1, 43_200, 'minutes').default(30),
   REFRESH_TOKEN_EXPIRE_DAYS: whole(1, 365, 'days').default(7),
   REFRESH_RETRY_SECONDS: whole(0, 600, 'seconds').default(60),
+  DPOP_REQUIRE_NONCE: flag,
   SESSION_EXPIRE_SECONDS: whole(1, 31_536_000, 'seconds').default(3600),
   PASSWORD_MIN_LENGTH: whole(6, 64, 'characters').optional(),
   RATE_LIMITS: text(
@@ -261,6 +287,9 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,
     refreshRetrySeconds: values.REFRESH_RETRY_SECONDS,
     sessionTtlSeconds: values.SESSION_EXPIRE_SECONDS,
+    dpopRequireNonce: values.DPOP_REQUIRE_NONCE,
+    mtls: { certificateHeader: values.MTLS_CERTIFICATE_HEADER, verifiedHeader: values.MTLS_VERIFIED_HEADER },
+    outbound: { extraCa: values.EXTRA_CA, reachLoopback: values.OUTBOUND_LOOPBACK },
     trustProxy: values.TRUST_PROXY,
     bootstrapClient:
       values.OAUTH_CLIENT_ID && values.OAUTH_CLIENT_SECRET
@@ -313,6 +342,17 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
     if (given.ISSUER && /^http:/i.test(given.ISSUER)) problems.push('ISSUER must be https in production');
     problems.push(...weakSecrets(given));
   }
+  if (given.NODE_ENV === 'production' && given.OUTBOUND_LOOPBACK === 'true')
+    problems.push('OUTBOUND_LOOPBACK is for development: in production nobody may send this server to itself');
+  // Anybody could send the header to a server that no proxy stands in front of.
+  if (given.MTLS_CERTIFICATE_HEADER && (!given.TRUST_PROXY || /^(0|false)$/.test(given.TRUST_PROXY)))
+    problems.push(
+      'MTLS_CERTIFICATE_HEADER needs TRUST_PROXY: only a proxy in front can be believed about certificates',
+    );
+  if (given.MTLS_VERIFIED_HEADER && !given.MTLS_CERTIFICATE_HEADER)
+    problems.push('MTLS_VERIFIED_HEADER cannot be used without MTLS_CERTIFICATE_HEADER');
+  if (given.MTLS_VERIFIED_HEADER && given.MTLS_VERIFIED_HEADER === given.MTLS_CERTIFICATE_HEADER)
+    problems.push('MTLS_VERIFIED_HEADER and MTLS_CERTIFICATE_HEADER must be two headers');
   if (Number(given.WEB_CONCURRENCY) > 1 && !given.DATABASE_URL) {
     problems.push('WEB_CONCURRENCY above 1 needs DATABASE_URL: the embedded database serves one process');
   }

@@ -6,6 +6,7 @@ import { parseEnv } from 'node:util';
 import test from 'ava';
 import { ConfigError, readConfig, variables } from '../src/config.ts';
 import { DEFAULT_LIMITS } from '../src/domain/throttles.ts';
+import { AUTHORITY } from './helpers/certificates.ts';
 
 const strong = 'w7Jk2pQ9vR4tXz1LmN8bYc5dFg3hKs6AqEuTiOoPyW0';
 const production = {
@@ -51,6 +52,9 @@ test('an empty environment gives the documented defaults', (t) => {
     refreshTokenTtlSeconds: 7 * 24 * 60 * 60,
     refreshRetrySeconds: 60,
     sessionTtlSeconds: 3600,
+    dpopRequireNonce: false,
+    mtls: { certificateHeader: undefined, verifiedHeader: undefined },
+    outbound: { extraCa: undefined, reachLoopback: false },
     trustProxy: 0,
     bootstrapClient: undefined,
     federation: { google: undefined, github: undefined, openid: [] },
@@ -173,6 +177,11 @@ const unacceptable: Record<string, string[]> = {
   ACCESS_TOKEN_EXPIRE_MINUTES: ['0', '-5', '43201', '30m', '1e2', 'Infinity'],
   REFRESH_TOKEN_EXPIRE_DAYS: ['0', '366', '7d'],
   REFRESH_RETRY_SECONDS: ['-1', '601', '60s'],
+  DPOP_REQUIRE_NONCE: ['yes', '1', 'TRUE'],
+  MTLS_CERTIFICATE_HEADER: ['authorization', 'x-api-key', 'x client'],
+  MTLS_VERIFIED_HEADER: ['cookie', 'x:y'],
+  EXTRA_CA: ['/nowhere/ca.pem', '/'],
+  OUTBOUND_LOOPBACK: ['yes', '0'],
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
   RATE_LIMITS: [
@@ -242,6 +251,8 @@ test('a value that does not parse is refused by the name of its variable, and ne
         GITHUB_CLIENT_ID: 'app',
         GITHUB_CLIENT_SECRET: strong,
         DATABASE_URL: 'postgres:///app',
+        TRUST_PROXY: '1',
+        MTLS_CERTIFICATE_HEADER: 'x-client-cert',
         [name]: value,
       });
       t.is(problems.length, 1, `${name}=${value}`);
@@ -556,4 +567,32 @@ test('a line of .env that cannot be read is reported beside the other problems, 
     ['.env line 2', '.env line 3', '.env line 4', '.env line 7', 'PORT must be'],
   );
   t.false(JSON.stringify(problems).includes('hunter'));
+});
+
+test('a proxy’s word on certificates is believed only where a proxy is, and never in place of a header that others send', (t) => {
+  const header = { MTLS_CERTIFICATE_HEADER: 'x-client-cert' };
+  t.regex(refusal(header).message, /MTLS_CERTIFICATE_HEADER needs TRUST_PROXY/);
+  for (const TRUST_PROXY of ['0', 'false']) t.regex(refusal({ ...header, TRUST_PROXY }).message, /needs TRUST_PROXY/);
+  t.regex(refusal({ MTLS_VERIFIED_HEADER: 'x-client-verify' }).message, /without MTLS_CERTIFICATE_HEADER/);
+  t.regex(
+    refusal({ ...header, TRUST_PROXY: '1', MTLS_VERIFIED_HEADER: 'x-client-cert' }).message,
+    /must be two headers/,
+  );
+  for (const name of ['authorization', 'x-forwarded-for', 'x-api-key', 'x client', 'x-ä'])
+    t.regex(refusal({ MTLS_CERTIFICATE_HEADER: name, TRUST_PROXY: '1' }).message, /MTLS_CERTIFICATE_HEADER must be/);
+  const given = { ...header, MTLS_VERIFIED_HEADER: 'X-Client-Verify', TRUST_PROXY: '1' };
+  t.deepEqual(accepted(given).mtls, { certificateHeader: 'x-client-cert', verifiedHeader: 'X-Client-Verify' });
+});
+
+test('production reaches no address of its own for a client, and a further authority is a file of certificates', async (t) => {
+  t.regex(refusal({ ...production, OUTBOUND_LOOPBACK: 'true' }).message, /OUTBOUND_LOOPBACK is for development/);
+  t.true(accepted({ OUTBOUND_LOOPBACK: 'true' }).outbound.reachLoopback);
+  const directory = await mkdtemp(join(tmpdir(), 'ua-ca-'));
+  t.teardown(() => rm(directory, { recursive: true }));
+  const file = join(directory, 'ca.pem');
+  t.regex(refusal({ EXTRA_CA: file }).message, /EXTRA_CA must be a file/);
+  await writeFile(file, 'no certificate');
+  t.regex(refusal({ EXTRA_CA: file }).message, /EXTRA_CA must be a file/);
+  await writeFile(file, `a comment\n${AUTHORITY}`);
+  t.is(accepted({ EXTRA_CA: file }).outbound.extraCa, AUTHORITY);
 });

@@ -39,6 +39,8 @@ export const KEY_SCOPES = [
   'read:clients',
   'write:clients',
   'read:audit',
+  'read:resources',
+  'write:resources',
   'read:keys',
   'write:keys',
 ] as const;

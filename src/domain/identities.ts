@@ -37,8 +37,8 @@ export type NamedProvider = { id: string; issuer: string; label: string };
 export type Arrival = {
   /** The app that the sign-in is for. */
   client?: string | undefined;
-  /** The one user who will do, by their id. */
-  only?: string | undefined;
+  /** Whether this user will do, by their id; undefined for somebody new. Anybody where absent. */
+  accepts?: ((userId: string | undefined) => boolean) | undefined;
   /** Absent inside the process. */
   ip?: string | undefined;
 };
@@ -78,6 +78,8 @@ export type IdentityParts = {
   providers: NamedProvider[];
 };
 
+const anybody = () => true;
+
 /** Somebody was faster with an address or a name. */
 class Taken extends Error {}
 
@@ -106,13 +108,13 @@ export const createIdentities = (parts: IdentityParts) => {
   ) => audit.record({ type: 'login.failed', target, client, details: { method: provider, reason } });
 
   /** The account, if its holder may sign in; one that waits to be erased is restored. */
-  const admitted = async (user: User, vouched: Vouched, { client, only }: Arrival): Promise<User> => {
+  const admitted = async (user: User, vouched: Vouched, { client, accepts = anybody }: Arrival): Promise<User> => {
     const refuse = async (reason: string, error: DomainError): Promise<never> => {
       await refused(vouched, reason, user.id, client);
       throw error;
     };
     if (isBanned(user)) await refuse('banned', new DomainError('user_banned', 'this account cannot be signed in to'));
-    if (only !== undefined && only !== user.id)
+    if (!accepts(user.id))
       await refuse('wrong_account', new DomainError('wrong_account', 'the app asked for another account'));
     if (!user.eraseAfter) return user;
     const restored = user.eraseAfter.getTime() > Date.now() ? await deletion.restore(user) : undefined;
@@ -172,7 +174,7 @@ export const createIdentities = (parts: IdentityParts) => {
      * @see [Pre-hijacked accounts](https://arxiv.org/abs/2205.10174)
      */
     async signIn(vouched: Vouched, arrival: Arrival = {}): Promise<User> {
-      const { client, only, ip } = arrival;
+      const { client, accepts = anybody, ip } = arrival;
       const email = vouched.email !== undefined && isEmail(vouched.email) ? vouched.email.trim() : undefined;
       for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
         const known = await identities.find(vouched);
@@ -191,7 +193,7 @@ export const createIdentities = (parts: IdentityParts) => {
 
         const holder = await users.findByLogin(keyOf(email));
         if (!holder) {
-          if (only !== undefined) {
+          if (!accepts(undefined)) {
             await refused(vouched, 'wrong_account', undefined, client);
             throw new DomainError('wrong_account', 'the app asked for another account');
           }

@@ -38,6 +38,9 @@ export const createSecrets = (masterKey: string) => {
     createHmac('sha256', hashingKey).update(`${purpose}\0${value}`).digest('base64url');
 
   return {
+    /** 32 bytes for one further purpose, the same in every process. */
+    key: derive,
+
     /** Signs cookies. The list is for rotation: the first signs, all verify. */
     cookieKeys: [derive('cookies').toString('base64url')],
 

@@ -23,8 +23,8 @@ export type Origin = {
   device?: string | undefined;
   /** The app that the sign-in is for. */
   client?: string | undefined;
-  /** The one user who will do, by their id. */
-  only?: string | undefined;
+  /** Whether this user will do, by their id; anybody where absent. */
+  accepts?: ((userId: string) => boolean) | undefined;
   /** Told what is left of the budget that is nearest to its end, for the answer's headers. */
   report?: ((budget: Budget) => void) | undefined;
 };
@@ -149,8 +149,8 @@ export const createSignIn = (
      */
     async withPassword(login: string, password: string, origin: Origin): Promise<User | undefined> {
       const found = await attempt(login, password, origin);
-      const { client, only } = origin;
-      if (found && only !== undefined && found.id !== only) {
+      const { client, accepts = () => true } = origin;
+      if (found && !accepts(found.id)) {
         const details = { method: 'password', reason: 'wrong_account' };
         await audit.record({ type: 'login.failed', target: found.id, client, details });
         throw new DomainError('wrong_account', 'the app asked for another account');

@@ -3,6 +3,7 @@ import type { Context, Middleware } from 'koa';
 import type { Logger } from 'pino';
 import { DomainError, type ErrorCode } from '../domain/errors.ts';
 import { FRESH_SECONDS } from '../domain/identities.ts';
+import { DPOP_ALGORITHMS } from '../oidc/dpop-proofs.ts';
 import { InteractionGone } from '../oidc/interactions.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
@@ -36,6 +37,9 @@ const STATUS = {
   too_many_api_keys: 409,
   unknown_api_key: 404,
   client_exists: 409,
+  resource_exists: 409,
+  unknown_resource: 404,
+  invalid_resource: 422,
   invalid_client_metadata: 422,
   invalid_one_time_token: 422,
   last_admin: 409,
@@ -120,6 +124,11 @@ const wordsOf = (error: Error, status: number): string => {
   return status === 413 ? 'The body is too large.' : (STATUS_CODES[status] ?? '');
 };
 
+const challengeOf = ({ presented, dpop }: Unauthorized): string => {
+  if (dpop) return `DPoP error="invalid_token", algs="${DPOP_ALGORITHMS.join(' ')}"`;
+  return presented ? 'Bearer error="invalid_token"' : 'Bearer';
+};
+
 const told = (error: Error & { status?: unknown }, body: unknown): Told => {
   if (error instanceof DomainError)
     return {
@@ -137,7 +146,7 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
       status: 401,
       code: 'invalid_token',
       detail: error.message,
-      challenge: error.presented ? 'Bearer error="invalid_token"' : 'Bearer',
+      challenge: challengeOf(error),
     };
   if (error instanceof InsufficientScope)
     return {

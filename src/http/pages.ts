@@ -27,7 +27,13 @@ export type LoginError = keyof Words['login']['errors'];
 export type AccountOutcome = keyof Words['account']['outcomes'];
 export type FieldError = keyof Words['login']['fieldErrors']['login'];
 /** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
-export type ScopeLine = { name: string; text?: string };
+export type ScopeLine = { name: string; text?: string | undefined };
+/** An API, and what is asked for there; the words are its own. */
+export type ResourceLine = {
+  name: string;
+  host: string;
+  scopes: { name: string; description?: { en: string; 'zh-CN'?: string | undefined } | undefined }[];
+};
 
 export type ViewData = MailLinkViews & {
   login: {
@@ -66,6 +72,8 @@ export type ViewData = MailLinkViews & {
     scopes: ScopeLine[];
     /** Single claims asked for by name, beyond what the scopes carry. */
     claims?: string[];
+    /** What is asked for at other APIs. */
+    resources?: ResourceLine[];
     alreadyGranted?: ScopeLine[];
   };
   /** Where the code that another device shows is typed. */
@@ -125,6 +133,7 @@ export type ApprovalCard = {
   client: ClientCard;
   scopes: ScopeLine[];
   claims: string[];
+  resources: ResourceLine[];
   /** The app's own words, to be compared with what it shows elsewhere. */
   bindingMessage?: string | undefined;
   place: Place;
@@ -222,14 +231,22 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
     new Intl.ListFormat(locale, { style: 'narrow' }).format(
       claims.map((name) => (Object.hasOwn(words.consent.claims, name) ? t(`consent.claims.${name}`) : plainText(name))),
     );
+  const resourceShown = (resource: ResourceLine) => ({
+    name: plainText(resource.name),
+    host: plainText(resource.host),
+    scopes: resource.scopes.map(({ name, description }) =>
+      line({ name, text: description && plainText(description[locale] ?? description.en) }),
+    ),
+  });
   const placeShown = ({ ip, userAgent }: Place) => ({ ip: plainText(ip), userAgent: plainText(userAgent) });
 
   if (view === 'consent') {
-    const { scopes, claims = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const { scopes, claims = [], resources = [], alreadyGranted = [] } = data as ViewData['consent'];
     return {
       ...shown,
       scopes: scopes.map(line),
       alreadyGranted: alreadyGranted.map(line),
+      resources: resources.map(resourceShown),
       claims: claimList(claims),
     };
   }
@@ -239,11 +256,12 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
   }
   if (view === 'account') {
     const { approvals } = data as ViewData['account'];
-    const cards = approvals.map(({ client: app, scopes, claims, bindingMessage, place, ...rest }) => ({
+    const cards = approvals.map(({ client: app, scopes, claims, resources, bindingMessage, place, ...rest }) => ({
       ...rest,
       client: presentClient(app, t('client.unnamed')),
       scopes: scopes.map(line),
       claims: claimList(claims),
+      resources: resources.map(resourceShown),
       bindingMessage: bindingMessage === undefined ? undefined : plainText(bindingMessage),
       place: placeShown(place),
     }));

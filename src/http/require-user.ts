@@ -1,8 +1,10 @@
 import type { Context, Middleware } from 'koa';
 import type { User } from '../domain/accounts.ts';
 import type { ApiKeys } from '../domain/api-keys.ts';
+import type { Certificates } from '../oidc/features/mtls.ts';
 import type { FirstPartyTokens } from '../oidc/first-party-tokens.ts';
 import { FIRST_PARTY_CLIENT_ID, FIRST_PARTY_SCOPE } from '../oidc/own-resource.ts';
+import { ProofMissing } from '../oidc/sender-constraints.ts';
 import { tellBudget } from './rate-limit.ts';
 
 /** Who is calling, and what they may do. */
@@ -20,10 +22,13 @@ export type SignedIn = {
 export class Unauthorized extends Error {
   /** Whether something was presented at all: only then has the answer an error code. */
   readonly presented: boolean;
+  /** Whether what was presented is, or would have to be, proven by DPoP (RFC 9449 §7.1). */
+  readonly dpop: boolean;
 
-  constructor(presented: boolean) {
+  constructor(presented: boolean, dpop = false) {
     super('Could not validate credentials');
     this.presented = presented;
+    this.dpop = dpop;
   }
 }
 
@@ -37,18 +42,34 @@ export class InsufficientScope extends Error {
   }
 }
 
-// RFC 6750 §2.1
-const BEARER = /^bearer +([A-Za-z0-9._~+/-]+=*)$/i;
+// RFC 6750 §2.1, RFC 9449 §7.1
+const TOKEN = /^(bearer|dpop) +([A-Za-z0-9._~+/-]+=*)$/i;
 
 export type RequireUser = ReturnType<typeof createRequireUser>;
 
 /** Lets in who bears a first-party JWT, an OAuth access token, or an API key in `X-API-Key`. */
-export const createRequireUser = (tokens: FirstPartyTokens, apiKeys: ApiKeys): Middleware<SignedIn> => {
-  const holderOf = async (key: string, authorization: string, ctx: Context) => {
-    if (key === '') {
-      const [, bearer] = BEARER.exec(authorization) ?? [];
-      return bearer === undefined ? undefined : tokens.authenticate(bearer);
+export const createRequireUser = (
+  tokens: FirstPartyTokens,
+  apiKeys: ApiKeys,
+  certificates: Certificates,
+): Middleware<SignedIn> => {
+  const holderOfToken = async (authorization: string, ctx: Context) => {
+    const [, named, token] = TOKEN.exec(authorization) ?? [];
+    if (named === undefined || token === undefined) return undefined;
+    const scheme = named.toLowerCase() === 'dpop' ? 'dpop' : 'bearer';
+    const { method, href: url } = ctx;
+    try {
+      const by = { scheme, method, url, proof: ctx.get('dpop'), certificate: certificates.thumbprintOf(ctx) } as const;
+      const holder = await tokens.authenticate(token, by);
+      if (!holder && scheme === 'dpop') throw new Unauthorized(true, true);
+      return holder;
+    } catch (error) {
+      throw error instanceof ProofMissing ? new Unauthorized(true, true) : error;
     }
+  };
+
+  const holderOf = async (key: string, authorization: string, ctx: Context) => {
+    if (key === '') return holderOfToken(authorization, ctx);
     // Two at once would leave it open which of them was meant.
     return authorization === '' ? apiKeys.authenticate(key, ctx.ip, tellBudget(ctx)) : undefined;
   };

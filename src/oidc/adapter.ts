@@ -34,6 +34,8 @@ const DECIDED: Record<string, (payload: AdapterPayload) => boolean> = {
 };
 const EXPIRED_FOR_SECONDS = 600;
 
+const PUSHED = 'PushedAuthorizationRequest';
+
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
 // The identifier is sealed along with the payload: a row given another row's content does not open.
@@ -119,15 +121,26 @@ const artifactAdapter = (
     else await artifacts.upsert(...mark, { payload: '-', expiresAt, ...(accountId !== undefined && { accountId }) });
   };
 
+  /**
+   * A pushed request is spent when its authorization is complete, which may be later than it is good for: it is remembered for as long as
+   * an interaction that began with it, so that of two that began in time one gets through. (The engine takes none up past its own time.)
+   */
+  const outlive = async (parJti: string, expiresAt: number): Promise<void> => {
+    const pushed = await artifacts.find(PUSHED, sha256(parJti));
+    if (pushed) await artifacts.upsert(PUSHED, sha256(parJti), { payload: pushed.payload, expiresAt });
+  };
+
   return {
     async upsert(id, payload, expiresIn) {
       const generation =
         payload.clientId === undefined ? null : ((await known.generationOf(payload.clientId)) ?? 'of none');
       const goodUntil = payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0);
-      if (isDecided) await decideOnce(id, payload, goodUntil + EXPIRED_FOR_SECONDS);
+      const expiresAt = goodUntil + (isDecided ? EXPIRED_FOR_SECONDS : 0);
+      if (isDecided) await decideOnce(id, payload, expiresAt);
+      if (typeof payload.parJti === 'string') await outlive(payload.parJti, expiresAt);
       await artifacts.upsert(model, sha256(id), {
         payload: secrets.seal(JSON.stringify([id, payload, generation]), context),
-        expiresAt: goodUntil + (isDecided ? EXPIRED_FOR_SECONDS : 0),
+        expiresAt,
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
         userCodeHash: payload.userCode === undefined ? undefined : userCodeHash(payload.userCode),
@@ -144,7 +157,7 @@ const artifactAdapter = (
       if (await artifacts.consume(model, sha256(id))) return;
       const record = model === 'RefreshToken' ? await artifacts.find(model, sha256(id)) : undefined;
       if (record && (await isRetry(id, record))) return;
-      if (model === 'PushedAuthorizationRequest') throw new errors.InvalidRequestUri('request_uri was already used');
+      if (model === PUSHED) throw new errors.InvalidRequestUri('request_uri was already used');
       if (model === 'AuthorizationCode') {
         // RFC 6749 §4.1.2: a code used twice ends what its first use got. The engine sees to that when it finds the
         // code spent; here two redemptions found it unspent at once, and this one lost.

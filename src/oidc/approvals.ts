@@ -1,12 +1,15 @@
 import { type Client, errors, type Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
+import { SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { artifactsOfAccount } from './adapter.ts';
+import { type ScopesByResource, withEarlierConsent } from './earlier-consent.ts';
 import type { Place } from './features/decoupled.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 import type { KnownClients } from './known-clients.ts';
+import type { ResourceRegistry } from './resource-servers.ts';
 
 const MODEL = 'BackchannelAuthenticationRequest';
 /** More than anybody may be asked at a time; see the limit `approval-account`. */
@@ -19,6 +22,8 @@ export type Approval = {
   client: Client;
   scopes: string[];
   claims: string[];
+  /** What is asked for at other APIs. */
+  resources: ScopesByResource;
   bindingMessage: string | undefined;
   from: Place;
   askedAt: Date;
@@ -41,6 +46,7 @@ export const createApprovals = (
   provider: Provider,
   { artifacts, consents }: Pick<Stores, 'artifacts' | 'consents'>,
   known: KnownClients,
+  registry: ResourceRegistry,
   secrets: Secrets,
   audit: Audit,
 ) => {
@@ -58,6 +64,20 @@ export const createApprovals = (
     return request;
   };
 
+  /** The scopes asked for, by whose they are: the person's own, and of each API that was named. */
+  const scopesOf = async (scope: unknown, resource: unknown) => {
+    const asked = String(scope ?? '').split(' ');
+    const identifiers = [resource ?? []].flat().map(String);
+    const found = await Promise.all(identifiers.map((identifier) => registry.find(identifier)));
+    const resources: ScopesByResource = Object.fromEntries(
+      identifiers.map((identifier, index) => [
+        identifier,
+        (found[index]?.scopes ?? []).map(({ name }) => name).filter((name) => asked.includes(name)),
+      ]),
+    );
+    return { scopes: asked.filter((name) => Object.hasOwn(SCOPES, name)), resources };
+  };
+
   const once = async (decide: () => Promise<void>): Promise<void> => {
     try {
       await decide();
@@ -73,7 +93,7 @@ export const createApprovals = (
     async list(userId: string): Promise<Approval[]> {
       const requests = (await waiting(userId)).sort((a, b) => Number(b.iat) - Number(a.iat)).slice(0, SHOWN);
       const shown = await Promise.all(
-        requests.map(async ({ jti, clientId = '', scope = '', claims, params = {}, iat = 0, exp = 0 }) => {
+        requests.map(async ({ jti, clientId = '', scope, resource, claims, params = {}, iat = 0, exp = 0 }) => {
           const client = await provider.Client.find(clientId);
           if (!client) return [];
           const { ip, userAgent } = Object(params.requested_from) as Partial<Place>;
@@ -81,7 +101,7 @@ export const createApprovals = (
             {
               id: sha256(String(jti)),
               client,
-              scopes: String(scope).split(' ').filter(Boolean),
+              ...(await scopesOf(scope, resource)),
               claims: claimsOf(claims),
               bindingMessage: text(params.binding_message),
               from: { ip: ip ?? '', userAgent: userAgent ?? '' },
@@ -103,22 +123,29 @@ export const createApprovals = (
       const request = await find(userId, id);
       const clientId = String(request.clientId);
       const client = await provider.Client.find(clientId);
-      const scopes = request.scope?.split(' ') ?? [];
+      const { scopes, resources } = await scopesOf(request.scope, request.resource);
       const claims = claimsOf(request.claims);
       const grant = new provider.Grant({ accountId: userId, clientId });
       grant.addOIDCScope(scopes.join(' '));
       grant.addOIDCClaims(claims);
-      for (const resource of [request.resource ?? []].flat()) grant.addResourceScope(resource, scopes.join(' '));
+      for (const [resource, names] of Object.entries(resources)) grant.addResourceScope(resource, names.join(' '));
       await grant.save();
       await once(() => provider.backchannelResult(request, grant, { acr: ACR_PASSWORD, amr, authTime: at }));
       // Who comes second leaves a grant that nothing leads to, and that ends by itself.
-      if (!client?.first_party) await consents.give(userId, clientId, grant.getOIDCScope().split(' '), claims);
+      if (!client?.first_party) {
+        const everything = await withEarlierConsent(consents, userId, clientId, resources);
+        await consents.give(userId, clientId, scopes, claims, everything);
+      }
       await audit.record({
         type: 'approval.given',
         actor: userId,
         target: userId,
         client: clientId,
-        details: { scopes, ...(claims.length > 0 && { claims }) },
+        details: {
+          scopes,
+          ...(claims.length > 0 && { claims }),
+          ...(Object.keys(resources).length > 0 && { resources }),
+        },
       });
     },
 

@@ -5,12 +5,15 @@ const uris = z.array(text).max(100);
 const words = z.array(z.string().min(1).max(200)).max(100);
 
 /**
- * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2 and RP-Initiated Logout §3.1,
- * Back-Channel Logout §2.2 and CIBA Core §4 that this server
- * acts on or shows. Which values they take, the engine's own rules say.
+ * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2, RP-Initiated Logout §3.1,
+ * Back-Channel Logout §2.2, CIBA Core §4, RFC 8705, RFC 9101, RFC 9126,
+ * RFC 9449, RFC 9701 and JARM that this server acts on or shows, and `profile`, which is ours. Which values they take, the engine's own rules say.
  */
 const members = {
   application_type: text,
+  authorization_encrypted_response_alg: text,
+  authorization_encrypted_response_enc: text,
+  authorization_signed_response_alg: text,
   backchannel_client_notification_endpoint: text,
   backchannel_logout_session_required: z.boolean(),
   backchannel_logout_uri: text,
@@ -20,16 +23,28 @@ const members = {
   contacts: words,
   default_acr_values: words,
   default_max_age: z.int().min(0),
+  dpop_bound_access_tokens: z.boolean(),
   grant_types: words,
+  id_token_encrypted_response_alg: text,
+  id_token_encrypted_response_enc: text,
   id_token_signed_response_alg: text,
   initiate_login_uri: text,
+  introspection_encrypted_response_alg: text,
+  introspection_encrypted_response_enc: text,
+  introspection_signed_response_alg: text,
   jwks: z.looseObject({ keys: z.array(z.looseObject({})).max(100) }),
   jwks_uri: text,
   logo_uri: text,
   policy_uri: text,
   post_logout_redirect_uris: uris,
+  profile: text,
   redirect_uris: uris,
+  request_object_encryption_alg: text,
+  request_object_encryption_enc: text,
+  request_object_signing_alg: text,
   require_auth_time: z.boolean(),
+  require_pushed_authorization_requests: z.boolean(),
+  require_signed_request_object: z.boolean(),
   response_modes: words,
   response_types: words,
   scope: text,
@@ -37,9 +52,18 @@ const members = {
   software_id: z.string().min(1).max(200),
   software_version: z.string().min(1).max(200),
   subject_type: text,
+  tls_client_auth_san_dns: text,
+  tls_client_auth_san_email: text,
+  tls_client_auth_san_ip: text,
+  tls_client_auth_san_uri: text,
+  tls_client_auth_subject_dn: text,
+  tls_client_certificate_bound_access_tokens: z.boolean(),
   token_endpoint_auth_method: text,
   token_endpoint_auth_signing_alg: text,
   tos_uri: text,
+  userinfo_encrypted_response_alg: text,
+  userinfo_encrypted_response_enc: text,
+  userinfo_signed_response_alg: text,
 } as const;
 
 type Members = typeof members;

@@ -3,21 +3,39 @@ import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
 import type { ClientMetadata, ClientRecord } from '../storage/clients.ts';
 import { isInformative, isMetadata } from './client-metadata.ts';
-import { clientSecretHash, understoodMetadata } from './engine-internals.ts';
+import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
+import { understoodMetadata } from './engine-internals.ts';
+import { holdToProfile } from './features/fapi.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
 export type RequestedClient = Record<string, unknown> & { client_id?: unknown; client_secret?: unknown };
 
 /** The methods that need no secret. One that the engine does not know counts as needing it, so that the engine names what is wrong. */
-const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none'];
+const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none', 'tls_client_auth', 'self_signed_tls_client_auth'];
 
 const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
 
 /** A secret somebody chose: it must at least not be guessed at the token endpoint. */
 const MIN_SECRET_LENGTH = 16;
+/** RFC 7518 §3.2: a key of the same size as the hash output, or larger. */
+export const MIN_KEY_LENGTH = 32;
 
 export const invalid = (message: string) => new DomainError('invalid_client_metadata', message);
+
+const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+
+/** RFC 9700 §2.6: no answer travels unencrypted, other than on the person's own machine. */
+const sendsNothingInTheClear = (redirectUris: unknown): void => {
+  for (const uri of [redirectUris].flat()) {
+    const url = URL.parse(String(uri));
+    if (url?.protocol === 'http:' && !LOOPBACK.has(url.hostname))
+      throw invalid('redirect_uris: http is for the own machine (localhost, 127.0.0.1, [::1]) alone');
+  }
+};
+
+const asDomainError = (error: unknown): unknown =>
+  error instanceof errors.OIDCProviderError ? invalid(error.error_description ?? error.message) : error;
 
 /** What a client may be: our rules on top of the engine's. All of them throw `invalid_client_metadata`, naming the field. */
 export const createClientRules = (provider: Provider, secrets: Secrets) => {
@@ -26,10 +44,15 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     const { client_id: _, client_secret: __, first_party: ___, ...asked } = requested;
     // RFC 7592 §2.2: null is the same as leaving it out.
     const given = Object.entries(asked).filter(([, value]) => value !== null && value !== undefined);
+    // RFC 7591 §2.3: one that is not understood must not be half believed.
+    if (given.some(([name]) => name === 'software_statement'))
+      throw invalid('software_statement: software statements are not accepted here; send the metadata itself');
     const strange = given.flatMap(([name]) => (isMetadata(name) ? [] : [name]));
     if (unknown === 'refuse' && strange.length > 0)
       throw invalid(`not known here: ${strange.join(', ').slice(0, 500)}`);
     const metadata = Object.fromEntries(given.filter(([name]) => isMetadata(name)));
+    // What the operator configures is the operator's to answer for.
+    if (unknown === 'refuse') sendsNothingInTheClear(metadata.redirect_uris);
     // PostgreSQL's jsonb holds neither NUL nor half a surrogate pair.
     if (/\\u(0000|d[89a-f])/.test(JSON.stringify(metadata)))
       throw invalid('a value has a character that cannot be stored');
@@ -41,21 +64,33 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     // CIBA Core §4: whoever knows a client_id could otherwise ask people for approvals.
     if (metadata.token_endpoint_auth_method === 'none' && [metadata.grant_types].flat().includes(CIBA_GRANT))
       throw invalid(`grant_types: ${CIBA_GRANT} needs client authentication`);
+    if (metadata.token_endpoint_auth_method === 'none' && needsSecretAsKey({ ...metadata, client_id: clientId }))
+      throw invalid('a client that does not authenticate has no secret: choose asymmetric algorithms');
+    try {
+      holdToProfile(metadata);
+    } catch (error) {
+      throw asDomainError(error);
+    }
     return { ...metadata, client_id: clientId };
   };
 
-  const usesSecret = (metadata: ClientMetadata): boolean => !SECRETLESS.includes(metadata.token_endpoint_auth_method);
+  const usesSecret = (metadata: ClientMetadata): boolean =>
+    !SECRETLESS.includes(metadata.token_endpoint_auth_method) || needsSecretAsKey(metadata);
 
-  const understood = async ({ metadata, secretHash }: ClientRecord): Promise<Record<string, unknown>> => {
+  const understood = async ({ metadata, secret }: ClientRecord): Promise<Record<string, unknown>> => {
     try {
       // The engine's own rules decide (RFC 7591 §2, OIDC Registration §2), the same that hold when the client is used.
-      return await understoodMetadata(provider, {
+      const kept = await understoodMetadata(provider, {
         ...metadata,
-        ...(secretHash !== null && { client_secret: secretHash }),
+        // Whether there is one is all that the rules look at.
+        ...(secret !== null && { client_secret: 'kept apart' }),
       });
+      // The engine drops what it is not configured for; a client that relies on its certificate must not believe that we do.
+      const dropped = Object.keys(metadata).find((name) => name.startsWith('tls_') && !(name in kept));
+      if (dropped !== undefined) throw invalid(`${dropped}: mutual TLS is not available here, or not for this client`);
+      return kept;
     } catch (error) {
-      if (!(error instanceof errors.OIDCProviderError)) throw error;
-      throw invalid(error.error_description ?? error.message);
+      throw asDomainError(error);
     }
   };
 
@@ -84,11 +119,13 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     const secretive = usesSecret(metadata);
     if (askedSecret !== undefined && (!secretive || typeof askedSecret !== 'string'))
       throw invalid('client_secret does not fit token_endpoint_auth_method');
-    if (typeof askedSecret === 'string' && askedSecret.length < minSecretLength)
-      throw invalid(`client_secret needs ${minSecretLength} characters or more`);
+    const asKey = needsSecretAsKey(metadata);
+    const least = asKey ? Math.max(MIN_KEY_LENGTH, minSecretLength) : minSecretLength;
+    if (typeof askedSecret === 'string' && askedSecret.length < least)
+      throw invalid(`client_secret needs ${least} characters or more`);
     const secret = secretive ? (askedSecret ?? randomSecret(32)) : undefined;
-    const secretHash = secret === undefined ? null : clientSecretHash(secrets, clientId, secret);
-    const record = { metadata, secretHash, firstParty };
+    const stored = secret === undefined ? null : storedSecret(secrets, clientId, secret, asKey);
+    const record = { metadata, secret: stored, firstParty };
     await understood(record);
     return { record, secret };
   };

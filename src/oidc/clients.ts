@@ -4,8 +4,8 @@ import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
 import type { ClientMetadata, ClientRecord, StoredClient } from '../storage/clients.ts';
 import type { Stores } from '../storage/stores.ts';
-import { createClientRules, invalid, type RequestedClient } from './client-rules.ts';
-import { clientSecretHash } from './engine-internals.ts';
+import { createClientRules, invalid, MIN_KEY_LENGTH, type RequestedClient } from './client-rules.ts';
+import { isClientSecret, needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import type { KnownClients } from './known-clients.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
@@ -132,7 +132,7 @@ export const createClientRegistry = (
 
     /**
      * Replaces a client's metadata whole: what is left out is as if it had never been set. The secret stays, unless the client
-     * had none and needs one now.
+     * had none and needs one now, or needs it as a key, of which there is only a hash: then the client sends it along, or gets another.
      *
      * @returns the client, and its secret where it was made just now.
      * @throws {DomainError} `unknown_client`, `built_in_client`, `invalid_client_metadata`.
@@ -150,15 +150,21 @@ export const createClientRegistry = (
         const metadata = metadataOf(requested, clientId, 'refuse');
         const secretive = usesSecret(metadata);
         // A client that sends its secret shows that it has it; it cannot choose another.
-        const shows = (hash: string | null) =>
+        const shows =
           typeof presented === 'string' &&
-          hash !== null &&
-          secrets.matches(`client-secret:${clientId}`, presented, hash);
-        if (presented !== undefined && !(secretive && shows(before.secretHash)))
+          before.secret !== null &&
+          isClientSecret(secrets, clientId, presented, before.secret.hash);
+        if (presented !== undefined && !(secretive && shows))
           throw invalid('client_secret is not the one that was issued; to have another, rotate it');
-        const secret = secretive && before.secretHash === null ? randomSecret(32) : undefined;
-        const made = secret === undefined ? before.secretHash : clientSecretHash(secrets, clientId, secret);
-        const record = { metadata, secretHash: secretive ? made : null, firstParty };
+        const asKey = needsSecretAsKey(metadata);
+        const stays = before.secret !== null && (!asKey || before.secret.sealed !== null);
+        const secret = secretive && !stays && !shows ? randomSecret(32) : undefined;
+        const value = secret ?? (shows ? String(presented) : undefined);
+        if (asKey && value !== undefined && value.length < MIN_KEY_LENGTH)
+          throw invalid(`client_secret has fewer than ${MIN_KEY_LENGTH} characters: rotate it before it becomes a key`);
+        const kept = value === undefined ? before.secret : storedSecret(secrets, clientId, value, asKey);
+        const stored = kept && { hash: kept.hash, sealed: asKey ? kept.sealed : null };
+        const record = { metadata, secret: secretive ? stored : null, firstParty };
         await understood(record);
         return { after: await clients.replace(before, record), secret };
       };
@@ -197,9 +203,10 @@ export const createClientRegistry = (
       const secret = randomSecret(32);
       const until = overlapSeconds > 0 ? new Date(Date.now() + overlapSeconds * 1000) : undefined;
       const rotate = async (before: StoredClient) => {
-        if (before.secretHash === null)
+        if (before.secret === null)
           throw new DomainError('client_without_secret', 'this client has no secret: it authenticates otherwise');
-        return { after: await clients.rotateSecret(before, clientSecretHash(secrets, clientId, secret), until) };
+        const stored = storedSecret(secrets, clientId, secret, needsSecretAsKey(before.metadata));
+        return { after: await clients.rotateSecret(before, stored, until) };
       };
       const { after } = await changed(clientId, rotate, () => ({
         type: 'client.secret_rotated',

@@ -1,16 +1,18 @@
-import { type Configuration, errors, type JWKS, type KoaContextWithOIDC } from 'oidc-provider';
+import type { Configuration, JWKS, KoaContextWithOIDC } from 'oidc-provider';
 import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
 import type { ExternalKey } from './external-keys.ts';
 import type { Decoupled } from './features/decoupled.ts';
+import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
+import { resourceIndicators } from './features/resources.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
-import type { Algorithm } from './keys.ts';
 import { createLoadGrant } from './load-grant.ts';
-import type { OutboundSettings } from './outbound.ts';
-import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import type { Outbound, OutboundSettings } from './outbound.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings } from './own-resource.ts';
+import type { ResourceRegistry } from './resource-servers.ts';
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
@@ -23,21 +25,17 @@ export type EnginePages = {
   loggedOut(ctx: KoaContextWithOIDC): void | Promise<void>;
 };
 
-export type EngineSettings = JwtSettings & {
-  /** There is a key of each. */
-  signingAlgorithms: readonly Algorithm[];
-  externalKeys: readonly ExternalKey[];
-  sessionTtlSeconds: number;
-  refreshRetrySeconds: number;
-  /** How addresses that clients name are fetched. */
-  outbound?: OutboundSettings | undefined;
-};
+export type EngineSettings = JwtSettings &
+  RequestAndKeySettings & {
+    externalKeys: readonly ExternalKey[];
+    sessionTtlSeconds: number;
+    refreshRetrySeconds: number;
+    /** How addresses that clients name are fetched. */
+    outbound?: OutboundSettings | undefined;
+  };
 
 const DAY = 86_400;
 const HOUR = 3_600;
-
-// Asymmetric only: an HMAC algorithm would need client secrets in the clear, and ours are stored hashed.
-const VERIFYING = ['RS256', 'PS256', 'ES256', 'EdDSA'] as const;
 
 /** oidc-provider's configuration. Where a default is overridden, the comment says why. */
 export const createConfiguration = (
@@ -46,14 +44,18 @@ export const createConfiguration = (
   secrets: Secrets,
   accounts: Accounts,
   consents: Consents,
+  resources: ResourceRegistry,
   pages: EnginePages,
+  outbound: Outbound,
   decoupled: Decoupled,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
-  const ownResource = ownResourceServer(settings);
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
 
+  const clientFeatures = requestsAndKeys(settings, secrets, outbound);
+
   return {
+    ...clientFeatures,
     acrValues: [ACR_PASSWORD],
     claims: {
       acr: null,
@@ -68,7 +70,6 @@ export const createConfiguration = (
       phone: SCOPES.phone,
     },
     scopes: Object.keys(SCOPES),
-    clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     // A browser app may call the token and userinfo endpoints from the origins it is sent back to, and no others.
     clientBasedCORS: (_ctx, origin, client) =>
       (client.redirectUris ?? []).some((uri) => URL.canParse(uri) && new URL(uri).origin === origin),
@@ -95,33 +96,37 @@ export const createConfiguration = (
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
     discovery: { ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
-    enabledJWA: {
-      idTokenSigningAlgValues: [...settings.signingAlgorithms],
-      userinfoSigningAlgValues: [...settings.signingAlgorithms],
-      clientAuthSigningAlgValues: VERIFYING,
-    },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
     // OAuth grant, which never was a login; nor what is allowed in one place for an app that runs in another.
     expiresWithSession: async (_ctx, token) => token.kind !== 'DeviceCode' && !refreshable(token.scopes),
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
-      if (token.kind !== 'AccessToken' || token.aud !== settings.issuer) return undefined;
+      if (token.kind !== 'AccessToken') return undefined;
+      if (token.aud !== settings.issuer)
+        return token.resourceServer?.accessTokenFormat === 'jwt' ? { grant_id: token.grantId } : undefined;
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
-    // Ours, and set by the adapter alone; no answer shows them.
-    extraClientMetadata: { properties: ['first_party', 'previous_secret'] },
     features: {
+      ...clientFeatures.features,
       ...decoupled.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
-      dPoP: { enabled: false },
       introspection: {
         enabled: true,
         allowedPolicy: async (ctx, client, token) => {
           // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
           if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
+          // What an API's tokens say is for that API: the clients it is registered with ask, and whom a token was issued to.
+          const audience = 'aud' in token && typeof token.aud === 'string' ? token.aud : undefined;
+          const resource = audience === undefined ? undefined : await resources.find(audience);
+          if (
+            resource &&
+            token.clientId !== client.clientId &&
+            !resource.introspectionClients.includes(client.clientId)
+          )
+            return false;
           // A token of a client or a user that is gone or banned is not active, whatever is left of it.
           if (!(await ctx.oidc.provider.Client.find(token.clientId ?? ''))) return false;
           return !('accountId' in token) || (await accounts.find(String(token.accountId))) !== undefined;
@@ -130,14 +135,7 @@ export const createConfiguration = (
       ...(settings.externalKeys.length > 0 && {
         externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       }),
-      pushedAuthorizationRequests: { enabled: false },
-      resourceIndicators: {
-        enabled: true,
-        getResourceServerInfo: async (_ctx, resource, client) => {
-          if (resource === settings.issuer && client.clientId === FIRST_PARTY_CLIENT_ID) return ownResource;
-          throw new errors.InvalidTarget('unknown resource');
-        },
-      },
+      resourceIndicators: resourceIndicators(settings, resources),
       revocation: {
         enabled: true,
         // RFC 7009 §2.1: a client revokes its own tokens. Somebody else's stays as it is, and nothing is said about it.
@@ -155,11 +153,7 @@ export const createConfiguration = (
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
     jwks,
     loadExistingGrant: createLoadGrant(consents),
-    // RFC 9700 §2.1.1: required where there is no secret; checked wherever a client sends it.
-    pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' },
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
-    responseTypes: ['code', 'none'],
-    rotateRefreshToken: true,
     routes: {
       ...decoupled.routes,
       authorization: '/oauth/authorize',
@@ -169,12 +163,13 @@ export const createConfiguration = (
       introspection: '/oauth/introspect',
       jwks: '/oauth/jwks',
       end_session: '/oauth/logout',
+      pushed_authorization_request: '/oauth/par',
     },
     ttl: {
       ...decoupled.ttl,
-      AccessToken: settings.accessTokenTtlSeconds,
+      AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,
       AuthorizationCode: 60,
-      ClientCredentials: settings.accessTokenTtlSeconds,
+      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,
       Grant: (_ctx, grant) =>
         // Outlives every refresh token it can have, each of which is renewed on use.
         refreshable(new Set(grant.openid?.scope?.split(' ') ?? [])) ? 365 * DAY : 14 * DAY,

@@ -1,20 +1,19 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
 import { randomUUID } from 'node:crypto';
-import { type Client, Provider } from 'oidc-provider';
+import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
+import { isClientSecret } from './client-secrets.ts';
+import type { Replays } from './replays.ts';
 
-/** What `compareClientSecret` is called on: the engine's client, whose clientSecret is the stored hash. */
+/** What known-clients.ts adds to the engine's client. */
 type ClientWithSecret = {
   clientId: string;
-  clientSecret?: string;
-  /** The secret before the last rotation; `expiresAt` in epoch milliseconds. */
-  previous_secret?: { hash: string; expiresAt: number };
+  /** The hash that a presented secret is compared with. */
+  secret_hash?: string;
+  /** The secret before the last rotation; `expiresAt` in epoch milliseconds, `key` where it is one. */
+  previous_secret?: { hash: string; expiresAt: number; key?: string };
 };
-
-/** The hash a client secret is stored as. */
-export const clientSecretHash = (secrets: Secrets, clientId: string, secret: string): string =>
-  secrets.keyedHash(`client-secret:${clientId}`, secret);
 
 /**
  * The identifier of the refresh token that follows `predecessor`: a function of it, under a key that is in no store. So a
@@ -43,8 +42,8 @@ export type SecretGuard = (clientId: string, matches: () => boolean) => Promise<
 
 /**
  * Lets the engine compare a presented client secret with a hash.
- * Relies on: the engine awaits `client.compareClientSecret(presented)` for client_secret_basic and _post, and uses
- * `clientSecret` for nothing else as long as no symmetric algorithm is enabled (see configuration.ts).
+ * Relies on: the engine awaits `client.compareClientSecret(presented)` for client_secret_basic and _post, and looks at
+ * `clientSecret` otherwise only to make keys of it.
  */
 export const compareHashedClientSecrets = (
   provider: Provider,
@@ -53,13 +52,13 @@ export const compareHashedClientSecrets = (
 ): void => {
   Object.assign(provider.Client.prototype, {
     async compareClientSecret(this: ClientWithSecret, presented: unknown): Promise<boolean> {
-      if (typeof presented !== 'string' || !this.clientSecret) return false;
-      const { clientId, clientSecret, previous_secret: previous } = this;
-      const matches = (hash: string) => secrets.matches(`client-secret:${clientId}`, presented, hash);
+      const { clientId, secret_hash: current, previous_secret: previous } = this;
+      if (typeof presented !== 'string' || !current) return false;
+      const matches = (hash: string) => isClientSecret(secrets, clientId, presented, hash);
       return guard(clientId, () => {
         // Always two comparisons, so that the time tells neither which of them held nor whether there is a former secret.
-        const isCurrent = matches(clientSecret);
-        const isPrevious = matches(previous?.hash ?? clientSecret);
+        const isCurrent = matches(current);
+        const isPrevious = matches(previous?.hash ?? current);
         return isCurrent || (isPrevious && previous !== undefined && Date.now() < previous.expiresAt);
       });
     },
@@ -127,4 +126,57 @@ export const logoutToken = (provider: Provider, client: Client, accountId: strin
   token.set('jti', randomUUID());
   if (client.backchannelLogoutSessionRequired) token.set('sid', sid);
   return token.issue({ use: 'logout' });
+};
+
+type KeyStore = Iterable<object> & { add(key: object): void };
+type ClientWithKeys = ClientWithSecret & { symmetricKeyStore: KeyStore; metadata(): Record<string, unknown> };
+const withFormerKeys = new WeakSet<object>();
+
+/**
+ * While a secret is being rotated, what a client signs or encrypts with the former one is taken too; we sign with the current one.
+ * Relies on: `new Client(metadata)` makes `symmetricKeyStore` of `client_secret`; the store yields its keys, tries each that fits, and
+ * signs and encrypts with the first. Past its time the former secret is no longer in what known-clients.ts gives, which makes another client.
+ */
+export const takeFormerKeys = (provider: Provider): void => {
+  const EngineClient = provider.Client as unknown as {
+    new (metadata: Record<string, unknown>): ClientWithKeys;
+    find(id: string): Promise<ClientWithKeys | undefined>;
+  };
+  const find = EngineClient.find;
+  EngineClient.find = async function (id) {
+    const client = await find.call(this, id);
+    const former = client?.previous_secret?.key;
+    if (client && former !== undefined && !withFormerKeys.has(client)) {
+      withFormerKeys.add(client);
+      const { symmetricKeyStore } = new EngineClient({ ...client.metadata(), client_secret: former });
+      for (const key of symmetricKeyStore) client.symmetricKeyStore.add(key);
+    }
+    return client;
+  };
+};
+
+/**
+ * Makes a proof or assertion good for one use among all processes: of two that bring the same at once, one is told true.
+ * Relies on: the engine asks `ReplayDetection.unique(iss, jti, exp)` once for each and refuses on false. (Its own looks first and writes
+ * then, so that two at once both find nothing.)
+ */
+export const detectReplays = (provider: Provider, unique: Replays['unique']): void => {
+  Object.assign(provider.ReplayDetection, { unique });
+};
+
+/**
+ * What introspection tells, as a JWT signed, and encrypted, as the client registered.
+ * Relies on: `new IdToken({}, { ctx })` takes `extra` as its claims, and `issue({ use: 'introspection' })` does what the engine does at its
+ * own introspection.
+ */
+export const introspectionJwt = (ctx: KoaContextWithOIDC, told: Record<string, unknown>): Promise<string> => {
+  const { IdToken } = ctx.oidc.provider as unknown as {
+    IdToken: new (
+      available: object,
+      by: { ctx: KoaContextWithOIDC },
+    ) => { extra: object; issue(how: { use: 'introspection' }): Promise<string> };
+  };
+  const token = new IdToken({}, { ctx });
+  token.extra = { token_introspection: told, aud: told.aud };
+  return token.issue({ use: 'introspection' });
 };

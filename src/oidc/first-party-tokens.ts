@@ -8,9 +8,11 @@ import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
+import type { DpopProofs } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
 import type { Authentication } from './interactions.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { type Bound, holdsKey, type Presentation } from './sender-constraints.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
 export type TokenPair = { access_token: string; refresh_token: string; token_type: 'bearer'; expires_in: number };
@@ -33,6 +35,8 @@ const Claims = z.looseObject({
   jti: z.string(),
   iat: z.number(),
   exp: z.number(),
+  /** RFC 7800: the key that the token is bound to. */
+  cnf: z.looseObject({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
 });
 
 export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
@@ -46,6 +50,7 @@ export const createFirstPartyTokens = (
   alerts: Alerts,
   publicKeys: () => JSONWebKeySet,
   settings: JwtSettings,
+  proofs: DpopProofs,
 ) => {
   const { issuer, jwtAlgorithm, accessTokenTtlSeconds, refreshTokenTtlSeconds } = settings;
   const secret: KeyObject = createSecretKey(Buffer.from(settings.jwtSecretKey));
@@ -135,11 +140,13 @@ export const createFirstPartyTokens = (
     return lives && !revoked ? claims : undefined;
   };
 
-  const bearerOf = async (token: string): Promise<(Omit<Bearer, 'user'> & { sub: string }) | undefined> => {
+  const bearerOf = async (token: string): Promise<(Omit<Bearer, 'user'> & Bound & { sub: string }) | undefined> => {
     if (isJwt(token)) {
       const claims = await verified(token);
       return (
         claims && {
+          jkt: claims.cnf?.jkt,
+          x5t: claims.cnf?.['x5t#S256'],
           sub: claims.sub,
           clientId: claims.client_id,
           grantId: claims.grant_id,
@@ -148,11 +155,10 @@ export const createFirstPartyTokens = (
       );
     }
     const found = await provider.AccessToken.find(token);
-    // A token bound to a key, or for another audience, is not for us to take as a plain bearer token.
-    if (!found?.isValid || !found.accountId || !found.grantId || !found.clientId) return undefined;
-    if (found.isSenderConstrained() || found.aud) return undefined;
-    const { accountId: sub, clientId, grantId, scopes } = found;
-    return (await liveGrant(grantId, sub, clientId)) ? { sub, clientId, grantId, scopes } : undefined;
+    // A token for another audience is not for us.
+    if (!found?.isValid || !found.accountId || !found.grantId || !found.clientId || found.aud) return undefined;
+    const { accountId: sub, clientId, grantId, scopes, jkt, 'x5t#S256': x5t } = found;
+    return (await liveGrant(grantId, sub, clientId)) ? { sub, clientId, grantId, scopes, jkt, x5t } : undefined;
   };
 
   return {
@@ -226,11 +232,13 @@ export const createFirstPartyTokens = (
      * Who an access token stands for: a first-party JWT, or an opaque token of the engine's.
      *
      * @returns undefined for anything that is not live: forged, expired, revoked, of a user who is gone or banned.
+     * @throws {ProofMissing} when it is bound to a key that the caller has not shown to hold.
      */
-    async authenticate(token: string): Promise<Bearer | undefined> {
+    async authenticate(token: string, by: Presentation): Promise<Bearer | undefined> {
       const claimed = await bearerOf(token);
       if (!claimed) return undefined;
-      const { sub, ...bearer } = claimed;
+      const { sub, jkt, x5t, ...bearer } = claimed;
+      if (!(await holdsKey(proofs, token, { jkt, x5t }, bearer.clientId, by))) return undefined;
       const user = await accounts.find(sub);
       return user && { ...bearer, scopes: await permitted(bearer.scopes, user), user };
     },
@@ -250,14 +258,14 @@ export const createFirstPartyTokens = (
     },
 
     /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */
-    async deny({ jti, exp }: LiveJwt): Promise<void> {
+    async deny({ jti, exp }: Pick<LiveJwt, 'jti' | 'exp'>): Promise<void> {
       await artifacts.upsert(DENIED, sha256(jti), { payload: '', expiresAt: exp });
     },
   };
 };
 
 /** The model under which the identifiers of revoked JWTs are kept, until they expire by themselves. */
-const DENIED = 'DeniedJwt';
+export const DENIED = 'DeniedJwt';
 
 /** Whether this has the form of a JWT; opaque tokens have no dots. */
 export const isJwt = (token: string): boolean => {

@@ -2,8 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Client, errors, type Interaction, type InteractionResults, type Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
 import { SCOPES } from '../domain/claims.ts';
+import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
+import { withEarlierConsent } from './earlier-consent.ts';
+import type { SubjectOf } from './features/pairwise.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
 /** What a page has to ask, and for whom. */
@@ -20,12 +23,14 @@ export type PendingInteraction = {
   accountId: string | undefined;
   /** The app insists that the person has signed in within so many seconds; 0 for anew in any case. */
   maxAgeSeconds: number | undefined;
-  /** The app insists on this user (id_token_hint or claims.id_token.sub). */
-  requiredSub: string | undefined;
+  /** Whether the app would have this account: false for all but one where it insists on a user (id_token_hint or claims.id_token.sub). */
+  accepts(accountId: string | undefined): boolean;
   /** Asked for and not granted yet. */
   scopes: string[];
   /** Single claims asked for by name, and not granted yet. */
   claims: string[];
+  /** Identifier of a resource → scopes asked for there, and not granted yet. */
+  resources: ResourceScopes;
   /** Asked for again: granted before. */
   grantedScopes: string[];
 };
@@ -41,7 +46,7 @@ type Missing = {
 };
 
 // The engine has verified the hint before it asks us: only its content is of interest here.
-const subjectOf = (idToken: unknown): string | undefined => {
+const hintedSubject = (idToken: unknown): string | undefined => {
   if (typeof idToken !== 'string') return undefined;
   const { sub } = JSON.parse(Buffer.from(idToken.split('.')[1] ?? '', 'base64url').toString());
   return typeof sub === 'string' ? sub : undefined;
@@ -68,7 +73,12 @@ export class InteractionGone extends Error {}
 export type Interactions = ReturnType<typeof createInteractions>;
 
 /** The person's side of an authorization request: what is asked, and what follows from the answer. */
-export const createInteractions = (provider: Provider, { artifacts, consents }: Stores, audit: Audit) => {
+export const createInteractions = (
+  provider: Provider,
+  { artifacts, consents }: Stores,
+  audit: Audit,
+  subjectOf: SubjectOf,
+) => {
   const finish = (req: IncomingMessage, res: ServerResponse, result: InteractionResults): Promise<string> =>
     provider.interactionResult(req, res, result, { mergeWithLastSubmission: result.error === undefined });
 
@@ -102,7 +112,8 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
       // Nobody is signed in, so there is nobody to choose: the sign-in form is the choice.
       const name = prompt.name === 'select_account' && !session?.accountId ? 'login' : prompt.name;
       const requested = JSON.parse(text(params.claims) ?? '{}');
-      const { missingOIDCScope = [], missingOIDCClaims = [] } = prompt.details as Missing;
+      const requiredSub = hintedSubject(params.id_token_hint) ?? text(requested.id_token?.sub?.value);
+      const { missingOIDCScope = [], missingOIDCClaims = [], missingResourceScopes = {} } = prompt.details as Missing;
       return {
         uid,
         prompt: name as PendingInteraction['prompt'],
@@ -113,9 +124,11 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
         loginHint: text(params.login_hint),
         accountId: session?.accountId,
         maxAgeSeconds: maxAgeOf(params),
-        requiredSub: subjectOf(params.id_token_hint) ?? text(requested.id_token?.sub?.value),
+        accepts: (accountId) =>
+          requiredSub === undefined || (accountId !== undefined && requiredSub === subjectOf(accountId, client)),
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
+        resources: missingResourceScopes,
         grantedScopes: (text(params.scope)?.split(' ') ?? []).filter(
           (scope) => Object.hasOwn(SCOPES, scope) && !missingOIDCScope.includes(scope),
         ),
@@ -168,15 +181,28 @@ export const createInteractions = (provider: Provider, { artifacts, consents }: 
       const savedId = await grant.save();
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();
+      const resources = Object.fromEntries(
+        Object.keys(grant.resources ?? {}).map((resource) => [resource, grant.getResourceScope(resource).split(' ')]),
+      );
       const clientId = String(params.client_id);
       if (!(await provider.Client.find(clientId))?.first_party)
-        await consents.give(session.accountId, clientId, scopes, claims);
+        await consents.give(
+          session.accountId,
+          clientId,
+          scopes,
+          claims,
+          await withEarlierConsent(consents, session.accountId, clientId, resources),
+        );
       await audit.record({
         type: 'consent.given',
         actor: session.accountId,
         target: session.accountId,
         client: clientId,
-        details: { scopes, ...(claims.length > 0 && { claims }) },
+        details: {
+          scopes,
+          ...(claims.length > 0 && { claims }),
+          ...(Object.keys(resources).length > 0 && { resources }),
+        },
       });
       return finish(req, res, { consent: { grantId: savedId } });
     },

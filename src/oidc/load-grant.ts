@@ -1,8 +1,5 @@
 import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
-import type { Consents } from '../storage/consents.ts';
-
-/** Claims that are given without being asked for; the engine's consent prompt leaves them out as well. */
-const ALWAYS: ReadonlySet<string> = new Set(['sub', 'sid', 'auth_time', 'acr', 'amr', 'iss']);
+import type { Consents, ResourceScopes } from '../storage/consents.ts';
 
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
@@ -19,14 +16,18 @@ const canBeImpersonated = (client: Client, redirectUri: unknown): boolean => {
   return url?.protocol !== 'https:' || LOOPBACK.has(url.hostname);
 };
 
-const covers = (consent: { scopes: string[]; claims: string[] }, { oidc }: KoaContextWithOIDC): boolean =>
-  [...oidc.requestParamOIDCScopes].every((scope) => consent.scopes.includes(scope)) &&
-  [...oidc.requestParamClaims].every((claim) => ALWAYS.has(claim) || consent.claims.includes(claim)) &&
-  Object.keys(oidc.resourceServers ?? {}).length === 0;
+/** Identifier of a resource → what is asked for there. */
+const askedOfResources = (oidc: KoaContextWithOIDC['oidc']): ResourceScopes =>
+  Object.fromEntries(
+    Object.entries(oidc.resourceServers ?? {}).map(([resource, { scope = '' }]) => {
+      const known = scope.split(' ');
+      return [resource, [...oidc.requestParamScopes].filter((one) => known.includes(one))];
+    }),
+  );
 
 /**
  * What an authorization request may build on: the grant of this browser session; for the platform's own apps one that holds whatever they
- * ask for; for an app that the person has allowed all of it before, wherever that was, one that holds what they allowed.
+ * ask for; for an app that the person has allowed something before, wherever that was, one that holds what they allowed.
  */
 export const createLoadGrant =
   (consents: Consents): NonNullable<Configuration['loadExistingGrant']> =>
@@ -38,18 +39,24 @@ export const createLoadGrant =
     if (client.first_party) {
       // The platform's own apps are not asked for consent: what they request is granted.
       const grant = existing ?? new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
-      const before = JSON.stringify(grant.openid);
+      const before = JSON.stringify([grant.openid, grant.resources]);
       grant.addOIDCScope([...ctx.oidc.requestParamOIDCScopes].join(' '));
       grant.addOIDCClaims([...ctx.oidc.requestParamClaims]);
-      if (!existing || JSON.stringify(grant.openid) !== before) await grant.save();
+      for (const [resource, scopes] of Object.entries(askedOfResources(ctx.oidc)))
+        grant.addResourceScope(resource, scopes.join(' '));
+      if (!existing || JSON.stringify([grant.openid, grant.resources]) !== before) await grant.save();
       return grant;
     }
     if (existing || canBeImpersonated(client, params?.redirect_uri)) return existing;
-    const consent = await consents.find(account.accountId, client.clientId);
-    if (!consent || !covers(consent, ctx)) return undefined;
+    const found = await consents.find(account.accountId, client.clientId);
+    const consent = found && { ...found, resources: found.resources as ResourceScopes };
+    if (!consent) return undefined;
+    // Also one that holds less than is asked for: the person is asked for what is new alone.
     const grant = new provider.Grant({ accountId: account.accountId, clientId: client.clientId });
     grant.addOIDCScope(consent.scopes.join(' '));
     grant.addOIDCClaims(consent.claims);
+    for (const [resource, scopes] of Object.entries(consent.resources))
+      grant.addResourceScope(resource, scopes.join(' '));
     await grant.save();
     return grant;
   };

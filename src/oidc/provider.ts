@@ -1,17 +1,19 @@
 import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 
 import type { Accounts } from '../domain/accounts.ts';
-import { DEFAULT_SCOPE } from '../domain/claims.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import { POLL_SECONDS, type Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { guardDecoupled } from './decoupled-requests.ts';
-import { compareHashedClientSecrets, deriveSuccessors } from './engine-internals.ts';
+import { compareHashedClientSecrets, deriveSuccessors, detectReplays, takeFormerKeys } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
+import { createOutbound } from './outbound.ts';
+import { createReplays } from './replays.ts';
+import type { ResourceRegistry } from './resource-servers.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
 
 export type { Client, EnginePages, EngineSettings, Provider };
@@ -22,18 +24,22 @@ export const createProvider = (
   jwks: JWKS,
   stores: Stores,
   knownClients: KnownClients,
+  resources: ResourceRegistry,
   secrets: Secrets,
   accounts: Accounts,
   pages: EnginePages,
   throttles: Throttles,
   decoupled: Decoupled,
 ): Provider => {
+  const outbound = createOutbound(settings.outbound ?? {});
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, pages, decoupled),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound, decoupled),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  takeFormerKeys(provider);
+  detectReplays(provider, createReplays(stores.artifacts).unique);
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
   provider.use(guardDecoupled(provider, throttles));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
@@ -44,18 +50,14 @@ export const createProvider = (
   provider.on('device_authorization.success', (_ctx, answer) => {
     answer.interval = POLL_SECONDS;
   });
+  // RFC 9207 §2: in every answer; the engine leaves it out beside an ID token. A signed answer has it inside.
+  provider.on('authorization.success', (ctx, answer) => {
+    if (answer && !ctx.oidc.responseMode?.includes('jwt')) answer.iss = provider.issuer;
+  });
   provider.on('authorization.success', leaving);
   provider.on('authorization.error', leaving);
   provider.on('server_error', leaving);
   provider.on('server_error', (ctx, error) => pages.failed(ctx, error));
-  provider.use(async (ctx, next) => {
-    // RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have.
-    if (ctx.path === '/oauth/authorize' && !ctx.query.scope) {
-      const client = await provider.Client.find(String(ctx.query.client_id));
-      ctx.query = { ...ctx.query, scope: client?.scope ?? DEFAULT_SCOPE };
-    }
-    await next();
-  });
   provider.use(async (ctx, next) => {
     await next();
     if (ctx.oidc?.route !== 'jwks') return;

@@ -8,6 +8,7 @@ const ENDPOINTS = new Set([
   '/oauth/token',
   '/oauth/introspect',
   '/oauth/revoke',
+  '/oauth/par',
   '/oauth/device_authorization',
   '/oauth/backchannel',
 ]);

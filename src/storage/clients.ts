@@ -3,11 +3,14 @@ import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 /** RFC 7591 client metadata as oidc-provider reads it, without the secret. */
 export type ClientMetadata = { client_id: string } & Record<string, unknown>;
 
-export type ClientRecord = { metadata: ClientMetadata; secretHash: string | null; firstParty: boolean };
+/** What is stored of a secret: always its hash; itself, sealed, only where it is needed as a key. */
+export type StoredSecret = { hash: string; sealed: string | null };
+
+export type ClientRecord = { metadata: ClientMetadata; secret: StoredSecret | null; firstParty: boolean };
 
 export type StoredClient = ClientRecord & {
   /** The secret before the last rotation, for as long as the overlap was to last. */
-  previousSecret: { hash: string; expiresAt: Date } | undefined;
+  previousSecret: (StoredSecret & { expiresAt: Date }) | undefined;
   createdAt: Date;
   updatedAt: Date;
 };
@@ -15,7 +18,9 @@ export type StoredClient = ClientRecord & {
 type Row = {
   metadata: unknown;
   secretHash: string | null;
+  sealedSecret: string | null;
   previousSecretHash: string | null;
+  previousSealedSecret: string | null;
   previousSecretExpiresAt: Date | null;
   firstParty: boolean;
   createdAt: Date;
@@ -24,9 +29,10 @@ type Row = {
 
 const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt, ...row }: Row): StoredClient => ({
   metadata: row.metadata as ClientMetadata,
-  secretHash: row.secretHash,
+  secret: row.secretHash === null ? null : { hash: row.secretHash, sealed: row.sealedSecret },
   firstParty: row.firstParty,
-  previousSecret: hash === null || expiresAt === null ? undefined : { hash, expiresAt },
+  previousSecret:
+    hash === null || expiresAt === null ? undefined : { hash, sealed: row.previousSealedSecret, expiresAt },
   createdAt: row.createdAt,
   updatedAt: row.updatedAt,
 });
@@ -34,9 +40,10 @@ const storedOf = ({ previousSecretHash: hash, previousSecretExpiresAt: expiresAt
 export type Clients = ReturnType<typeof createClients>;
 
 export const createClients = (prisma: PrismaClient) => {
-  const columns = ({ metadata, secretHash, firstParty }: ClientRecord) => ({
+  const columns = ({ metadata, secret, firstParty }: ClientRecord) => ({
     metadata: JSON.parse(JSON.stringify(metadata)),
-    secretHash,
+    secretHash: secret?.hash ?? null,
+    sealedSecret: secret?.sealed ?? null,
     firstParty,
   });
 
@@ -56,7 +63,8 @@ export const createClients = (prisma: PrismaClient) => {
     async list(begin: string, after: string, limit: number): Promise<{ items: StoredClient[]; total: number }> {
       const [items, [count]] = await Promise.all([
         prisma.$queryRaw<Row[]>`
-          SELECT metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+          SELECT metadata, client_secret_hash AS "secretHash", client_secret_sealed AS "sealedSecret",
+                 previous_secret_hash AS "previousSecretHash", previous_secret_sealed AS "previousSealedSecret",
                  previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
                  created_at AS "createdAt", updated_at AS "updatedAt"
           FROM oauth_clients
@@ -98,7 +106,9 @@ export const createClients = (prisma: PrismaClient) => {
         where: { clientId: client.metadata.client_id, updatedAt: before.updatedAt },
         data: {
           ...columns(client),
-          ...(client.secretHash === null && { previousSecretHash: null, previousSecretExpiresAt: null }),
+          ...(client.secret === null && { previousSecretHash: null, previousSecretExpiresAt: null }),
+          // A key that is no longer needed is not kept, nor is a former one that the client never signed with.
+          ...(!client.secret?.sealed && { previousSealedSecret: null }),
           // Never the same twice, however fast.
           updatedAt: new Date(Math.max(Date.now(), before.updatedAt.getTime() + 1)),
         },
@@ -109,14 +119,16 @@ export const createClients = (prisma: PrismaClient) => {
     /** Gives a client that has a secret another; the one it has goes on until `previousExpiresAt`. */
     async rotateSecret(
       before: StoredClient,
-      secretHash: string,
+      secret: StoredSecret,
       previousExpiresAt: Date | undefined,
     ): Promise<StoredClient | undefined> {
       const [row] = await prisma.client.updateManyAndReturn({
         where: { clientId: before.metadata.client_id, updatedAt: before.updatedAt },
         data: {
-          secretHash,
-          previousSecretHash: previousExpiresAt ? before.secretHash : null,
+          secretHash: secret.hash,
+          sealedSecret: secret.sealed,
+          previousSecretHash: previousExpiresAt ? (before.secret?.hash ?? null) : null,
+          previousSealedSecret: previousExpiresAt ? (before.secret?.sealed ?? null) : null,
           previousSecretExpiresAt: previousExpiresAt ?? null,
           updatedAt: new Date(Math.max(Date.now(), before.updatedAt.getTime() + 1)),
         },
@@ -131,7 +143,8 @@ export const createClients = (prisma: PrismaClient) => {
         prisma.consent.deleteMany({ where: { clientId } }),
         prisma.$queryRaw<Row[]>`
           DELETE FROM oauth_clients WHERE client_id = ${clientId}
-          RETURNING metadata, client_secret_hash AS "secretHash", previous_secret_hash AS "previousSecretHash",
+          RETURNING metadata, client_secret_hash AS "secretHash", client_secret_sealed AS "sealedSecret",
+                    previous_secret_hash AS "previousSecretHash", previous_secret_sealed AS "previousSealedSecret",
                     previous_secret_expires_at AS "previousSecretExpiresAt", first_party AS "firstParty",
                     created_at AS "createdAt", updated_at AS "updatedAt"`,
       ]);

@@ -3,17 +3,28 @@ import { isStorable, type PrismaClient } from './prisma.ts';
 
 export type { Consent };
 
+/** Identifier of a resource → the scopes allowed there. */
+export type ResourceScopes = Record<string, string[]>;
+
 export type Consents = ReturnType<typeof createConsents>;
 
 export const createConsents = (prisma: PrismaClient) => ({
   /** Adds to what was allowed before; nothing for a user who is gone. */
-  async give(userId: string, clientId: string, scopes: string[], claims: string[]): Promise<void> {
+  async give(
+    userId: string,
+    clientId: string,
+    scopes: string[],
+    claims: string[],
+    resources: ResourceScopes,
+  ): Promise<void> {
     await prisma.$executeRaw`
-      INSERT INTO consents AS c (user_id, client_id, scopes, claims) 
-      SELECT id, ${clientId}, ${scopes}, ${claims} FROM users WHERE id = ${userId}::uuid
+      INSERT INTO consents AS c (user_id, client_id, scopes, claims, resources)
+      SELECT id, ${clientId}, ${scopes}, ${claims}, ${JSON.stringify(resources)}::jsonb FROM users WHERE id = ${userId}::uuid
       ON CONFLICT (user_id, client_id) DO UPDATE SET
         scopes = ARRAY(SELECT DISTINCT unnest(c.scopes || excluded.scopes)),
         claims = ARRAY(SELECT DISTINCT unnest(c.claims || excluded.claims)),
+        -- Whoever gives has read what was there: what is given of a resource holds what was given of it before.
+        resources = c.resources || excluded.resources,
         last_used_at = now()`;
   },
 

@@ -18,6 +18,7 @@ import { createOutgoingCalls } from './outgoing-calls.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
+import { createResourceServers } from './resource-servers.ts';
 import { createRoles } from './roles.ts';
 import { createSessionClients } from './session-clients.ts';
 import { createSignIns } from './sign-ins.ts';
@@ -182,6 +183,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
       clients: createClients(prisma),
+      resourceServers: createResourceServers(prisma),
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),
       signIns: createSignIns(prisma, pool),

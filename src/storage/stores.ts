@@ -10,6 +10,7 @@ import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingCalls } from './outgoing-calls.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
+import type { ResourceServers } from './resource-servers.ts';
 import type { Roles } from './roles.ts';
 import type { SessionClients } from './session-clients.ts';
 import type { SignIns } from './sign-ins.ts';
@@ -30,6 +31,7 @@ export type Stores = {
   roles: Roles;
   apiKeys: ApiKeys;
   clients: Clients;
+  resourceServers: ResourceServers;
   signingKeys: SigningKeys;
   consents: Consents;
   signIns: SignIns;

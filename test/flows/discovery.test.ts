@@ -96,7 +96,7 @@ test('both documents say the same', async (t) => {
 
 test('the document says what the service can', async (t) => {
   const document = JSON.parse((await ask(OIDC)).body);
-  t.deepEqual(document.id_token_signing_alg_values_supported.toSorted(), ['ES256', 'EdDSA', 'RS256']);
+  t.deepEqual(document.id_token_signing_alg_values_supported.toSorted(), ['ES256', 'EdDSA', 'HS256', 'PS256', 'RS256']);
   t.like(document, {
     authorization_endpoint: `${server.issuer}/oauth/authorize`,
     token_endpoint: `${server.issuer}/oauth/token`,
@@ -110,7 +110,18 @@ test('the document says what the service can', async (t) => {
     claims_parameter_supported: true,
     acr_values_supported: ['aal1'],
     ui_locales_supported: ['en', 'zh-CN'],
-    token_endpoint_auth_methods_supported: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
+    token_endpoint_auth_methods_supported: [
+      'client_secret_basic',
+      'client_secret_post',
+      'client_secret_jwt',
+      'private_key_jwt',
+      'none',
+    ],
+    subject_types_supported: ['public', 'pairwise'],
+    pushed_authorization_request_endpoint: `${server.issuer}/oauth/par`,
+    request_parameter_supported: true,
+    request_uri_parameter_supported: false,
+    response_modes_supported: ['form_post', 'fragment', 'query', 'jwt', 'query.jwt', 'fragment.jwt', 'form_post.jwt'],
     scopes_supported: [
       'openid',
       'profile',
@@ -137,18 +148,18 @@ test('nothing is announced that is not served', async (t) => {
   t.deepEqual([...grant_types_supported].sort(), [
     'authorization_code',
     'client_credentials',
+    'implicit',
     'refresh_token',
     'urn:ietf:params:oauth:grant-type:device_code',
     'urn:openid:params:grant-type:ciba',
   ]);
-  t.deepEqual([...response_types_supported].sort(), ['code', 'none']);
-  for (const feature of ['registration_endpoint', 'pushed_authorization_request_endpoint'])
-    t.false(feature in document, feature);
+  t.deepEqual([...response_types_supported].sort(), ['code', 'code id_token', 'id_token', 'none']);
+  for (const feature of ['registration_endpoint']) t.false(feature in document, feature);
 });
 
 test('JWKS has one key of each kind, and no private part of any', async (t) => {
   const { keys } = JSON.parse((await ask('/oauth/jwks')).body);
-  t.deepEqual(keys.map(({ alg }: { alg: string }) => alg).sort(), ['ES256', 'EdDSA', 'RS256']);
+  t.deepEqual(keys.map(({ alg }: { alg: string }) => alg).sort(), ['ES256', 'EdDSA', 'PS256', 'RS256']);
   for (const key of keys) {
     t.is(key.use, 'sig');
     t.truthy(key.kid);

@@ -63,7 +63,7 @@ test('a next key is published by every process before it signs, and signs in eve
   t.is(status, 200);
   const states = (alg: string) =>
     (body.items as { alg: string; state: string }[]).filter((key) => key.alg === alg).map(({ state }) => state);
-  for (const alg of ['RS256', 'ES256', 'EdDSA']) t.deepEqual(states(alg), ['active', 'next']);
+  for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA']) t.deepEqual(states(alg), ['active', 'next']);
   const next = (body.items as { kid: string; alg: string; state: string; active_from: string }[]).find(
     (key) => key.alg === 'ES256' && key.state === 'next',
   );
@@ -101,7 +101,7 @@ test('a key is gone when the last token that it signed has expired, and not befo
   t.true(kids(await jwks(first)).includes(former));
   await past(301);
   t.true(await within5Seconds(async () => !kids(await jwks(first)).includes(former)));
-  t.is((await jwks(first)).keys.length, 3);
+  t.is((await jwks(first)).keys.length, 4);
   await close();
 });
 
@@ -114,21 +114,21 @@ test('rotating again while a next key waits adds none, by however many processes
     ),
   );
   const { body } = await people.get('/admin/keys', headers);
-  t.is((body.items as unknown[]).length, 6);
-  t.is((await jwks(first)).keys.length, 6);
+  t.is((body.items as unknown[]).length, 8);
+  t.is((await jwks(first)).keys.length, 8);
   const { body: log } = await people.get('/admin/audit?type=signing_key.created', headers);
-  t.is((log.items as unknown[]).length, 6);
+  t.is((log.items as unknown[]).length, 8);
   await close();
 });
 
 test('a key that has signed for KEY_ROTATION_DAYS is rotated by itself; with 0 none is', async (t) => {
   for (const [keyRotationDays, expected] of [
-    [90, 6],
-    [0, 3],
+    [90, 8],
+    [0, 4],
   ] as const) {
     const server = await startServer({ keyRotationDays });
     await server.keyring.tend();
-    t.is((await server.keyring.list()).length, 3);
+    t.is((await server.keyring.list()).length, 4);
     await server.database.pool.query("UPDATE signing_keys SET active_from = now() - interval '91 days'");
     await Promise.all([server.keyring.tend(), server.keyring.tend()]);
     t.is((await server.keyring.list()).length, expected);
@@ -155,7 +155,7 @@ test('a key that signs elsewhere signs in place of ours, and ours stay to verify
   t.is(kidOf(String(body.access_token)), 'from-kms');
   t.is((await rest.get('/users/me', bearer(body.access_token))).status, 200);
   const jwks = (await (await fetch(`${server.origin}/oauth/jwks`)).json()) as JSONWebKeySet;
-  t.is(jwks.keys.length, 4);
+  t.is(jwks.keys.length, 5);
   await t.notThrowsAsync(jwtVerify(String(body.access_token), createLocalJWKSet(jwks)));
   await server.close();
 });
@@ -260,6 +260,6 @@ test('signing keys are an administrator’s business alone', async (t) => {
   t.is((await rest.get('/admin/keys', user)).status, 403);
   t.is((await rest.post('/admin/keys/rotate', {}, user)).status, 403);
   t.is((await rest.post('/admin/keys/rotate', {})).status, 401);
-  t.is((await server.keyring.list()).length, 3);
+  t.is((await server.keyring.list()).length, 4);
   await server.close();
 });

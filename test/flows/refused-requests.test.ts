@@ -164,11 +164,12 @@ for (const [what, params] of Object.entries({
 
 for (const [what, params, error] of [
   ['a response_type we do not have', { response_type: 'token' }, 'unsupported_response_type'],
-  ['a hybrid response_type', { response_type: 'code id_token' }, 'unsupported_response_type'],
+  ['a response_type that it is not registered for', { response_type: 'code id_token' }, 'invalid_request'],
+  ['a response_type with an access token', { response_type: 'code token' }, 'unsupported_response_type'],
   ['a response_mode we do not have', { response_mode: 'carrier_pigeon' }, 'unsupported_response_mode'],
   ['an unknown resource', { resource: 'https://api.example/' }, 'invalid_target'],
   ['a resource that is no URI', { resource: 'api' }, 'invalid_target'],
-  ['a request object', { request: 'eyJhbGciOiJub25lIn0.e30.' }, 'request_not_supported'],
+  ['a request object', { request: 'eyJhbGciOiJub25lIn0.e30.' }, 'invalid_request_object'],
   ['a request_uri', { request_uri: 'https://evil.example/request' }, 'request_uri_not_supported'],
   ['a scope with characters no scope has', { scope: 'openid "quoted"' }, 'invalid_scope'],
 ] as const)

@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { type AppSettings, createApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
+import { ALGORITHMS } from '../../src/oidc/keys.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
@@ -58,9 +59,8 @@ export const startServer = async (
       jwtSecretKey: 'a JWT secret for tests, 32 bytes or more',
       keyEncryptionSecrets: [],
       keyRotationDays: 90,
-      // An RSA key takes longer to make than most tests to run.
       externalKeys: [],
-      signingAlgorithms: ['RS256', 'ES256', 'EdDSA'],
+      signingAlgorithms: ALGORITHMS,
       jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,

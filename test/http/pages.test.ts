@@ -52,6 +52,7 @@ const approval = {
   client: acme,
   scopes: [{ name: 'openid' }, { name: 'some:scope' }],
   claims: [],
+  resources: [{ name: 'Acme API', host: 'api.acme.example', scopes: [{ name: 'notes:read' }] }],
   place: { ip: '192.0.2.1', userAgent: '' },
   askedAt: new Date('2026-11-23T08:30:00Z'),
   expiresAt: new Date('2026-11-23T08:40:00Z'),

@@ -1,7 +1,14 @@
 import test from 'ava';
-import { Provider } from 'oidc-provider';
+import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
-import { clientSecretHash, compareHashedClientSecrets } from '../../src/oidc/engine-internals.ts';
+import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
+import {
+  compareHashedClientSecrets,
+  detectReplays,
+  introspectionJwt,
+  takeFormerKeys,
+} from '../../src/oidc/engine-internals.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
 
@@ -10,7 +17,7 @@ const listening = async (client: Record<string, unknown>) => {
     clients: [
       { client_id: 'app', redirect_uris: [], response_types: [], grant_types: ['client_credentials'], ...client },
     ],
-    extraClientMetadata: { properties: ['previous_secret'] },
+    extraClientMetadata: { properties: ['previous_secret', 'secret_hash'] },
     features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
     ttl: { ClientCredentials: 60 },
   });
@@ -31,7 +38,8 @@ const basic = (secret: string) => ({ authorization: `Basic ${Buffer.from(`app:${
 for (const method of ['client_secret_basic', 'client_secret_post'])
   test(`the engine awaits our comparison with the stored hash, by basic and by post (registered: ${method})`, async (t) => {
     const { token, close } = await listening({
-      client_secret: clientSecretHash(secrets, 'app', 'the secret'),
+      client_secret: 'a value that nobody knows',
+      secret_hash: clientSecretHash(secrets, 'app', 'the secret'),
       token_endpoint_auth_method: method,
     });
     t.is(await token({ body: body(), headers: basic('the%20secret') }), 200);
@@ -43,14 +51,15 @@ for (const method of ['client_secret_basic', 'client_secret_post'])
 
 test('the stored hash itself is no secret: presented, it is refused', async (t) => {
   const hash = clientSecretHash(secrets, 'app', 'the secret');
-  const { token, close } = await listening({ client_secret: hash });
+  const { token, close } = await listening({ client_secret: hash, secret_hash: hash });
   t.is(await token({ body: body({ client_id: 'app', client_secret: hash }) }), 401);
   close();
 });
 
 test('a former secret is taken until it expires, and what a client was given for one is none', async (t) => {
   const hashes = (expiresAt: unknown) => ({
-    client_secret: clientSecretHash(secrets, 'app', 'the secret'),
+    client_secret: 'a value that nobody knows',
+    secret_hash: clientSecretHash(secrets, 'app', 'the secret'),
     previous_secret: { hash: clientSecretHash(secrets, 'app', 'the former one'), expiresAt },
   });
   for (const [expiresAt, status] of [
@@ -68,4 +77,67 @@ test('a former secret is taken until it expires, and what a client was given for
 
 test('a hash belongs to one client: under another client_id the same secret hashes differently', (t) => {
   t.not(clientSecretHash(secrets, 'app', 'the secret'), clientSecretHash(secrets, 'other', 'the secret'));
+});
+
+test('a client’s keys are made of its secret; those of the former one are tried as well, after the current ones', async (t) => {
+  const metadata = {
+    client_id: 'app',
+    redirect_uris: [],
+    response_types: [],
+    grant_types: ['client_credentials'],
+    token_endpoint_auth_method: 'client_secret_jwt' as const,
+    client_secret: 'the current secret, which is long enough',
+    previous_secret: { hash: '', expiresAt: 0, key: 'the former secret, which is long enough' },
+  };
+  const provider = new Provider('http://localhost', {
+    clients: [metadata],
+    clientAuthMethods: ['client_secret_jwt'],
+    extraClientMetadata: { properties: ['previous_secret'] },
+    features: { clientCredentials: { enabled: true }, devInteractions: { enabled: false } },
+  });
+  takeFormerKeys(provider);
+  for (let again = 0; again < 2; again += 1) {
+    const client = (await provider.Client.find('app')) as unknown as {
+      symmetricKeyStore: { selectForVerify(by: object): { k: string }[]; selectForSign(by: object): { k: string }[] };
+    };
+    const secrets = client.symmetricKeyStore
+      .selectForVerify({ alg: 'HS256' })
+      .map(({ k }) => Buffer.from(k, 'base64url').toString());
+    t.deepEqual(secrets, [metadata.client_secret, metadata.previous_secret.key]);
+    t.is(
+      Buffer.from(client.symmetricKeyStore.selectForSign({ alg: 'HS256' })[0]?.k ?? '', 'base64url').toString(),
+      metadata.client_secret,
+    );
+  }
+});
+
+test('the engine asks ours whether a proof was there before, by issuer, identifier and expiry', async (t) => {
+  const asked: unknown[] = [];
+  const provider = new Provider('http://localhost', { features: { devInteractions: { enabled: false } } });
+  detectReplays(provider, async (...what) => {
+    asked.push(what);
+    return false;
+  });
+  t.false(await provider.ReplayDetection.unique('app', 'id', 1));
+  t.deepEqual(asked, [['app', 'id', 1]]);
+});
+
+test('what introspection tells is signed as the engine signs its own', async (t) => {
+  const provider = new Provider('http://localhost', {
+    clients: [
+      { client_id: 'asker', client_secret: 'of no importance', redirect_uris: [], response_types: [], grant_types: [] },
+    ],
+    features: {
+      devInteractions: { enabled: false },
+      introspection: { enabled: true },
+      jwtIntrospection: { enabled: true },
+    },
+  });
+  const client = await provider.Client.find('asker');
+  const ctx = { oidc: { provider, client } } as unknown as KoaContextWithOIDC;
+  const jwt = await introspectionJwt(ctx, { active: true, sub: 'somebody' });
+  t.like(decodeProtectedHeader(jwt), { alg: 'RS256', typ: 'token-introspection+jwt' });
+  const claims = decodeJwt(jwt);
+  t.like(claims, { iss: 'http://localhost', aud: 'asker' });
+  t.deepEqual(claims.token_introspection, { active: true, sub: 'somebody' });
 });

@@ -3,6 +3,7 @@ import { adminAuditOperations } from './admin-audit.ts';
 import { adminClientOperations } from './admin-clients.ts';
 import { adminImportOperations } from './admin-import.ts';
 import { adminKeyOperations } from './admin-keys.ts';
+import { adminResourceOperations } from './admin-resources.ts';
 import { adminUsersOperations } from './admin-users.ts';
 import { apiKeyOperations } from './api-keys.ts';
 import { appOperations } from './apps.ts';
@@ -27,5 +28,6 @@ export const allOperations: Operations = {
   ...adminClientOperations,
   ...adminAuditOperations,
   ...adminKeyOperations,
+  ...adminResourceOperations,
   ...oauthOperations,
 };

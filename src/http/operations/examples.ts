@@ -88,6 +88,19 @@ export const identity = {
   last_used_at: LATER,
 };
 
+export const resource = {
+  identifier: 'https://api.acme.example/notes',
+  name: 'Acme Notes',
+  scopes: [{ name: 'notes:read', description: { en: 'Read your notes', 'zh-CN': '读取您的笔记' } }],
+  default_scopes: ['notes:read'],
+  token_format: 'jwt' as const,
+  access_token_ttl_seconds: 1800,
+  signing_alg: null,
+  introspection_clients: [],
+  created_at: AT,
+  updated_at: LATER,
+};
+
 export const event = {
   seq: 42,
   time: AT,

@@ -7,14 +7,19 @@ const Metadata = z.looseObject({ issuer: z.string() });
 
 const Authorization = z.looseObject({
   client_id: z.string(),
-  response_type: z.literal('code'),
+  response_type: z.string().describe('code; id_token or code id_token for clients that are registered for them; none'),
   redirect_uri: z.string().optional().describe('Required unless the client has registered exactly one'),
   scope: z.string().optional(),
   state: z.string().optional(),
   nonce: z.string().optional(),
   code_challenge: z.string().optional().describe('RFC 7636; required for public clients'),
   code_challenge_method: z.literal('S256').optional(),
-  response_mode: z.enum(['query', 'fragment', 'form_post']).optional(),
+  response_mode: z
+    .enum(['query', 'fragment', 'form_post', 'jwt', 'query.jwt', 'fragment.jwt', 'form_post.jwt'])
+    .optional(),
+  request: z.string().optional().describe('RFC 9101: the request itself, signed; what stands beside it does not count'),
+  request_uri: z.string().optional().describe('RFC 9126: what /oauth/par answered; client_id alone stands beside it'),
+  dpop_jkt: z.string().optional().describe('RFC 9449 §10: the key that the code is for'),
   prompt: z.string().optional().describe('none, login, consent, select_account'),
   max_age: z.string().optional().describe('Seconds since the person last signed in'),
   login_hint: z.string().optional(),
@@ -27,7 +32,7 @@ const Authorization = z.looseObject({
 const ClientCredentials = {
   client_id: z.string().optional().describe('Unless sent by HTTP Basic'),
   client_secret: z.string().optional().describe('Unless sent by HTTP Basic'),
-  client_assertion: z.string().optional().describe('private_key_jwt'),
+  client_assertion: z.string().optional().describe('private_key_jwt, client_secret_jwt'),
   client_assertion_type: z.literal('urn:ietf:params:oauth:client-assertion-type:jwt-bearer').optional(),
 };
 
@@ -57,6 +62,8 @@ const TokenQuestion = z.looseObject({
   token_type_hint: z.string().optional(),
   ...ClientCredentials,
 });
+const PushedRequest = z.looseObject({ ...Authorization.omit({ request_uri: true }).shape, ...ClientCredentials });
+const Pushed = z.strictObject({ request_uri: z.string(), expires_in: z.int() });
 const Introspection = z.looseObject({ active: z.boolean() });
 const UserInfo = z.looseObject({ sub: z.string() });
 const JwkSet = z.strictObject({ keys: z.array(z.looseObject({ kty: z.string(), kid: z.string() })) });
@@ -102,6 +109,15 @@ export const oauthOperations = {
       303: { description: 'On to a page of ours, or back to the app with a code or an error' },
       400: { description: 'Not a request that can be answered to the app: a page says why', type: 'text/html' },
     },
+  },
+  'POST /oauth/par': {
+    tag: 'Authorization',
+    summary: 'Takes an authorization request from the app itself (RFC 9126)',
+    auth: 'client',
+    body: PushedRequest,
+    bodyType: FORM,
+    answers: { 201: { description: 'What to send the browser to /oauth/authorize with', body: Pushed } },
+    oauthErrors: [400, 401, 413, 429],
   },
   'GET /oauth/logout': {
     tag: 'Authorization',

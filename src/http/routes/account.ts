@@ -7,10 +7,12 @@ import { FRESH_SECONDS, type Identities } from '../../domain/identities.ts';
 import type { Providers } from '../../federation/providers.ts';
 import type { Approvals } from '../../oidc/approvals.ts';
 import type { BrowserSession } from '../../oidc/browser-session.ts';
+import type { ResourceRegistry } from '../../oidc/resource-servers.ts';
 import type { Csrf } from '../csrf.ts';
 import { clientCard } from '../engine-pages.ts';
 import { goOn, labelOf } from '../interaction-pages.ts';
 import type { AccountOutcome, Pages } from '../pages.ts';
+import { resourceLines } from '../resource-lines.ts';
 import { allowFormTarget } from '../security-headers.ts';
 import { bodyOf, formBody, idOf } from '../validate.ts';
 import type { Federation } from './federation.ts';
@@ -35,6 +37,7 @@ export const accountRoutes = (
   accounts: Accounts,
   identities: Identities,
   approvals: Approvals,
+  registry: ResourceRegistry,
   providers: Providers,
   federation: Federation,
   pages: Pages,
@@ -79,12 +82,15 @@ export const accountRoutes = (
           name: email ?? subject,
         })),
         providers: providers.all.map(({ id, label }) => ({ id, label })),
-        approvals: waiting.map(({ client, scopes, from, ...approval }) => ({
-          ...approval,
-          client: clientCard(client),
-          scopes: scopes.map((name) => ({ name })),
-          place: from,
-        })),
+        approvals: await Promise.all(
+          waiting.map(async ({ client, scopes, resources, from, ...approval }) => ({
+            ...approval,
+            client: clientCard(client),
+            scopes: scopes.map((name) => ({ name })),
+            resources: await resourceLines(registry, resources),
+            place: from,
+          })),
+        ),
       });
     })
     .post('/approvals/:id', formBody, async (ctx) => {

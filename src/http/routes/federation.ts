@@ -206,7 +206,7 @@ export const createFederation = (parts: FederationParts) => {
       return refuseOnForm(ctx, pending, provider, arrived);
     }
     try {
-      const user = await identities.signIn(arrived, { client, only: pending.requiredSub, ip: ctx.ip });
+      const user = await identities.signIn(arrived, { client, accepts: pending.accepts, ip: ctx.ip });
       await identities.signedIn(user, provider, client);
       const how = { amr: [AMR, ...arrived.amr], authTime: arrived.authTime };
       goOn(ctx, await interactions.login(ctx.req, ctx.res, user, how));

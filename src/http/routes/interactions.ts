@@ -5,12 +5,14 @@ import type { Accounts, User } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
+import type { ResourceRegistry } from '../../oidc/resource-servers.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
 import { deviceOf, rememberDevice } from '../device-cookie.ts';
 import { clientCard } from '../engine-pages.ts';
 import { storeDown } from '../error-handler.ts';
 import { goOn, type InteractionPages, labelOf } from '../interaction-pages.ts';
 import type { FieldError, LoginError, Pages, ViewData } from '../pages.ts';
+import { resourceLines } from '../resource-lines.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
 const Token = z.object({ csrf: z.string() });
@@ -43,6 +45,7 @@ const hostOf = (redirectUri: string | undefined): string => {
 export const interactionRoutes = (
   interactions: Interactions,
   interactionPages: InteractionPages,
+  registry: ResourceRegistry,
   accounts: Accounts,
   signIn: SignIn,
   pages: Pages,
@@ -70,6 +73,7 @@ export const interactionRoutes = (
       redirectHost: pending.onDevice ? undefined : hostOf(pending.redirectUri),
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
+      resources: await resourceLines(registry, pending.resources),
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
     });
   };
@@ -115,7 +119,7 @@ export const interactionRoutes = (
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: pending.client.clientId,
-        only: pending.requiredSub,
+        accepts: pending.accepts,
       });
     } catch (error) {
       if (error instanceof DomainError && error.code === 'wrong_account') return refuse('wrong_account');

@@ -4,7 +4,6 @@ import { type Client, type Configuration, errors, type KoaContextWithOIDC } from
 import type { Accounts } from '../../domain/accounts.ts';
 import type { Alerts } from '../../domain/alerts.ts';
 import type { Audit } from '../../domain/audit.ts';
-import { DEFAULT_SCOPE } from '../../domain/claims.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { POLL_SECONDS, type Throttles } from '../../domain/throttles.ts';
 import { tooMany } from '../throttle-clients.ts';
@@ -58,10 +57,6 @@ const deviceFlow = (pages: DevicePages, audit: Audit) =>
     charset: 'base-20',
     mask: '****-****',
     deviceInfo(ctx) {
-      // RFC 8628 §3.1: without a scope it is a request for the default one, as at the authorization endpoint. The engine keeps the request's
-      // parameters after it has asked for this.
-      const { params, client } = ctx.oidc;
-      if (params && !params.scope) params.scope = client?.scope ?? DEFAULT_SCOPE;
       return placeOf(ctx);
     },
     async userCodeInputSource(ctx, _form, out, error) {

@@ -1,0 +1,53 @@
+// What the engine can do and is switched on, a file for each part of it: every one returns its part of oidc-provider's configuration.
+import { type Client, type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { DEFAULT_SCOPE } from '../../domain/claims.ts';
+import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from '../own-resource.ts';
+import { engineResource, type ResourceRegistry } from '../resource-servers.ts';
+
+/** Where scopes are asked for. */
+const ASKING: ReadonlySet<string> = new Set([
+  'authorization',
+  'pushed_authorization_request',
+  'device_authorization',
+  'backchannel_authentication',
+]);
+
+const asks = ({ oidc }: KoaContextWithOIDC): boolean =>
+  ASKING.has(oidc.route) || (oidc.route === 'token' && oidc.params?.grant_type === 'client_credentials');
+
+/** RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have. */
+const assumeScope = (ctx: KoaContextWithOIDC, scope: string): void => {
+  if (ctx.oidc.params && !ctx.oidc.params.scope && scope !== '' && asks(ctx)) ctx.oidc.params.scope = scope;
+};
+
+/**
+ * Tokens are for one resource, which the client names.
+ *
+ * @see [RFC 8707 §2](https://www.rfc-editor.org/rfc/rfc8707.html#section-2)
+ */
+export const resourceIndicators = (
+  settings: JwtSettings,
+  registry: ResourceRegistry,
+): NonNullable<NonNullable<Configuration['features']>['resourceIndicators']> => {
+  const ownResource = ownResourceServer(settings);
+  return {
+    enabled: true,
+    // Asked where no resource is named; what it answers is the resource, and there is no default one.
+    defaultResource: async (ctx, client: Client, oneOf) => {
+      if (oneOf) return oneOf;
+      // Offline access is asked for by name, with a prompt (OIDC Core §11).
+      if (ctx.oidc.route !== 'token')
+        assumeScope(ctx, (client.scope ?? DEFAULT_SCOPE).replace(/\boffline_access\b/, '').trim());
+      return undefined as unknown as string;
+    },
+    getResourceServerInfo: async (ctx, identifier, client) => {
+      if (identifier === settings.issuer && client.clientId === FIRST_PARTY_CLIENT_ID) return ownResource;
+      const found = await registry.find(identifier);
+      if (!found) throw new errors.InvalidTarget('unknown resource');
+      assumeScope(ctx, found.defaultScopes.join(' '));
+      return engineResource(found);
+    },
+    // A code that was asked for with a resource is for that resource, unless it is a sign-in as well: its token is for userinfo then.
+    useGrantedResource: async (_ctx, model) => !('scopes' in model && model.scopes.has('openid')),
+  };
+};

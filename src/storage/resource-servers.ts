@@ -1,0 +1,90 @@
+import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
+
+/** A scope of a resource, in words for the people who are asked for it, by language. */
+export type ResourceScope = { name: string; description: { en: string; 'zh-CN'?: string | undefined } };
+
+/** An API that tokens are for. */
+export type ResourceServerRecord = {
+  /** An absolute URI, which tokens bear as their audience. */
+  identifier: string;
+  name: string;
+  scopes: ResourceScope[];
+  /** What a request without scope asks for. */
+  defaultScopes: string[];
+  tokenFormat: 'opaque' | 'jwt';
+  /** Of access tokens, in seconds. */
+  ttlSeconds: number;
+  /** Of JWTs; null for the service's own choice. */
+  signingAlg: string | null;
+  /** Who may ask about its tokens, besides whom they were issued to. */
+  introspectionClients: string[];
+};
+
+export type StoredResourceServer = ResourceServerRecord & { createdAt: Date; updatedAt: Date };
+
+export type ResourceServers = ReturnType<typeof createResourceServers>;
+
+export const createResourceServers = (prisma: PrismaClient) => {
+  type Row = Awaited<ReturnType<typeof prisma.resourceServer.findMany>>[number];
+  const storedOf = ({ identifierKey: _, scopes, tokenFormat, ...row }: Row): StoredResourceServer => ({
+    ...row,
+    scopes: scopes as ResourceScope[],
+    tokenFormat: tokenFormat === 'jwt' ? 'jwt' : 'opaque',
+  });
+  const columns = ({ scopes, ...record }: ResourceServerRecord, identifierKey: string) => ({
+    ...record,
+    identifierKey,
+    scopes: JSON.parse(JSON.stringify(scopes)),
+  });
+
+  return {
+    /** @param identifierKey The identifier as it is compared. */
+    async find(identifierKey: string): Promise<StoredResourceServer | undefined> {
+      if (!isStorable(identifierKey)) return undefined;
+      const row = await prisma.resourceServer.findUnique({ where: { identifierKey } });
+      return row ? storedOf(row) : undefined;
+    },
+
+    /** By identifier. @param after Only those after this one. */
+    async list(after: string, limit: number): Promise<StoredResourceServer[]> {
+      const where = { identifier: { gt: after } };
+      return (await prisma.resourceServer.findMany({ where, orderBy: { identifier: 'asc' }, take: limit })).map(
+        storedOf,
+      );
+    },
+
+    /** False when there is one of this identifier. */
+    async create(record: ResourceServerRecord, identifierKey: string): Promise<StoredResourceServer | undefined> {
+      try {
+        return storedOf(await prisma.resourceServer.create({ data: columns(record, identifierKey) }));
+      } catch (error) {
+        if (violatedUnique(error) === undefined) throw error;
+        return undefined;
+      }
+    },
+
+    /** What it was before and is now; undefined when there is none. */
+    async replace(
+      record: ResourceServerRecord,
+      identifierKey: string,
+    ): Promise<{ before: StoredResourceServer; after: StoredResourceServer } | undefined> {
+      return prisma.$transaction(async (tx) => {
+        const where = { identifierKey };
+        const [locked] = await tx.$queryRaw<unknown[]>`
+          SELECT 1 FROM resource_servers WHERE identifier_key = ${identifierKey} FOR UPDATE`;
+        if (!locked) return undefined;
+        const before = await tx.resourceServer.findUniqueOrThrow({ where });
+        const { identifier: _, ...data } = columns(record, identifierKey);
+        const after = await tx.resourceServer.update({ where, data: { ...data, updatedAt: new Date() } });
+        return { before: storedOf(before), after: storedOf(after) };
+      });
+    },
+
+    async remove(identifierKey: string): Promise<StoredResourceServer | undefined> {
+      const before = await this.find(identifierKey);
+      if (!before) return undefined;
+      const { count } = await prisma.resourceServer.deleteMany({ where: { identifier: before.identifier } });
+      return count > 0 ? before : undefined;
+    },
+  };
+};

@@ -1,0 +1,244 @@
+// RFC 8707: tokens are for one resource, which the app names.
+import test from 'ava';
+import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import * as oidc from 'openid-client';
+import { createBrowser } from '../helpers/browser.ts';
+import {
+  authorizationRequest,
+  discover,
+  newApp,
+  newPerson,
+  type Person,
+  passThrough,
+  redeem,
+  refusal,
+  signIn,
+  told,
+} from '../helpers/relying-party.ts';
+import { startServer, type TestServer } from '../helpers/server.ts';
+
+let server: TestServer;
+let person: Person;
+
+const NOTES = 'https://notes.example/api';
+const MAILS = 'https://mails.example/';
+
+const register = (identifier: string, more: object = {}) =>
+  server.resources.create({
+    identifier,
+    name: 'Acme Notes',
+    scopes: [
+      { name: 'notes:read', description: { en: 'Read your notes', 'zh-CN': '读取您的笔记' } },
+      { name: 'notes:write', description: { en: 'Change your <b>notes</b>' } },
+    ],
+    defaultScopes: ['notes:read'],
+    tokenFormat: 'jwt',
+    ttlSeconds: 600,
+    signingAlg: 'ES256',
+    introspectionClients: [],
+    ...more,
+  });
+
+test.before(async () => {
+  server = await startServer();
+  person = await newPerson(server);
+  await register(NOTES);
+  await register(MAILS, { name: 'Acme Mails', tokenFormat: 'opaque', signingAlg: null });
+});
+test.after.always(() => server?.close());
+
+const inPlainOAuth = async (rp: oidc.Configuration, params: Record<string, string | undefined>, who = person) => {
+  const started = await authorizationRequest(rp, { scope: undefined, nonce: undefined, ...params });
+  const browser = createBrowser(server.issuer);
+  const arrived = await passThrough(browser, await browser.go(started.url), who);
+  return { started, arrived };
+};
+
+test('§2.1: a code asked for with a resource gives a token for it alone: a JWT with its audience, its time, its algorithm', async (t) => {
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:read notes:write' });
+  const tokens = await redeem(rp, arrived.url, started);
+  t.is(tokens.scope, 'notes:read notes:write');
+  const { payload, protectedHeader } = await jwtVerify(
+    tokens.access_token,
+    createRemoteJWKSet(new URL(`${server.origin}/oauth/jwks`)),
+    { audience: NOTES, issuer: server.issuer, typ: 'at+jwt' },
+  );
+  t.is(protectedHeader.alg, 'ES256');
+  t.is(payload.sub, person.id);
+  t.is(Number(payload.exp) - Number(payload.iat), 600);
+  // It is no token for our own routes.
+  const me = await fetch(`${server.origin}/users/me`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
+  t.is(me.status, 401);
+});
+
+test('§2: an unknown resource, one with a fragment, and what is no URI are invalid_target', async (t) => {
+  const { rp } = await newApp(server);
+  for (const resource of ['https://unknown.example/', `${NOTES}#part`, 'notes', `${NOTES}/below`]) {
+    const { url } = await authorizationRequest(rp, { resource, scope: 'openid' });
+    t.is(told(await createBrowser(server.issuer).go(url)).error, 'invalid_target', resource);
+  }
+});
+
+test('§2.2: a token request may not name a resource that was not granted', async (t) => {
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:read' });
+  const attempt = oidc.authorizationCodeGrant(
+    rp,
+    arrived.url,
+    { pkceCodeVerifier: started.verifier, expectedState: started.state },
+    { resource: MAILS },
+  );
+  t.is(await refusal(attempt), 'invalid_target');
+});
+
+test('RFC 6749 §3.3: a request without scope asks for the resource’s default scopes', async (t) => {
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES });
+  t.is((await redeem(rp, arrived.url, started)).scope, 'notes:read');
+  const { client } = await newApp(server, {
+    redirect_uris: [],
+    response_types: [],
+    grant_types: ['client_credentials'],
+  });
+  const service = await discover(server, client.client_id, { client_secret: client.client_secret });
+  t.is((await oidc.clientCredentialsGrant(service, { resource: NOTES })).scope, 'notes:read');
+});
+
+test('the consent page says in the words of the resource what is asked for there, in the person’s language, and escapes them', async (t) => {
+  const { rp } = await newApp(server);
+  const pageIn = async (language: string) => {
+    const browser = createBrowser(server.issuer);
+    const { url } = await authorizationRequest(rp, {
+      resource: NOTES,
+      scope: 'openid notes:read notes:write',
+      ui_locales: language,
+    });
+    const login = await browser.go(url);
+    return browser.submit(login, 'sign-in', { login: person.email, password: person.password });
+  };
+  const english = await pageIn('en');
+  t.regex(english.html, /Acme Notes/);
+  t.regex(english.html, /notes\.example/);
+  t.regex(english.html, /Read your notes/);
+  t.regex(english.html, /Change your &lt;b&gt;notes&lt;\/b&gt;/);
+  const chinese = await pageIn('zh-CN');
+  t.regex(chinese.html, /读取您的笔记/);
+  t.regex(chinese.html, /Change your/);
+});
+
+test('step-up asks for what is new alone, also in another browser; what was allowed is not asked for again', async (t) => {
+  const { rp } = await newApp(server);
+  const first = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:read' });
+  t.is(first.arrived.status, 0);
+
+  const browser = createBrowser(server.issuer);
+  const again = await authorizationRequest(rp, { resource: NOTES, scope: 'notes:read', nonce: undefined });
+  const silently = await browser.submit(await browser.go(again.url), 'sign-in', {
+    login: person.email,
+    password: person.password,
+  });
+  t.is(silently.status, 0, 'allowed before, in another browser');
+
+  const more = await authorizationRequest(rp, { resource: NOTES, scope: 'notes:read notes:write', nonce: undefined });
+  const asked = await browser.go(more.url);
+  t.regex(asked.html, /Change your/);
+  t.notRegex(asked.html, /Read your notes/);
+  const arrived = await browser.submit(asked, 'allow');
+  t.is((await redeem(rp, arrived.url, more)).scope, 'notes:read notes:write');
+});
+
+test('an app of the platform is granted what it asks for at a resource', async (t) => {
+  const { rp } = await newApp(server, {}, { firstParty: true });
+  const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:write' });
+  t.is((await redeem(rp, arrived.url, started)).scope, 'notes:write');
+});
+
+test('with openid the token is for userinfo, and the refresh token gives one for the resource', async (t) => {
+  const { rp } = await newApp(server);
+  const { tokens } = await signIn(createBrowser(server.issuer), rp, person, {
+    resource: NOTES,
+    scope: 'openid offline_access notes:read',
+    prompt: 'consent',
+  });
+  t.is((await oidc.fetchUserInfo(rp, tokens.access_token, person.id)).sub, person.id);
+  const bound = await oidc.refreshTokenGrant(rp, String(tokens.refresh_token), { resource: NOTES });
+  t.is(decodeProtectedHeader(bound.access_token).typ, 'at+jwt');
+  t.is(bound.scope, 'notes:read');
+});
+
+test('a spelling of the same URI is the same resource, and the token bears the registered one', async (t) => {
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: 'https://MAILS.example', scope: 'notes:read' });
+  const tokens = await redeem(rp, arrived.url, started);
+  const told = await oidc.tokenIntrospection(rp, tokens.access_token);
+  t.is(told.active, true);
+  t.is(told.aud, MAILS);
+});
+
+test('RFC 7662 §2.1: about an API’s tokens the clients it is registered with ask, and whom they were issued to; nobody else', async (t) => {
+  const api = await newApp(server, { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
+  const stranger = await newApp(server, { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
+  for (const tokenFormat of ['opaque', 'jwt'] as const) {
+    const identifier = `https://${tokenFormat}.example/`;
+    await register(identifier, { tokenFormat, signingAlg: null, introspectionClients: [api.client.client_id] });
+    const { rp, client } = await newApp(server);
+    const { started, arrived } = await inPlainOAuth(rp, { resource: identifier, scope: 'notes:read' });
+    const { access_token } = await redeem(rp, arrived.url, started);
+    for (const [who, active] of [
+      [api.rp, true],
+      [rp, true],
+      [stranger.rp, false],
+    ] as const)
+      t.is((await oidc.tokenIntrospection(who, access_token)).active, active, tokenFormat);
+    t.like(await oidc.tokenIntrospection(api.rp, access_token), {
+      aud: identifier,
+      client_id: client.client_id,
+      scope: 'notes:read',
+      sub: person.id,
+    });
+
+    await oidc.tokenRevocation(stranger.rp, access_token).catch(() => {});
+    t.true((await oidc.tokenIntrospection(api.rp, access_token)).active, 'a stranger revokes nothing');
+    await oidc.tokenRevocation(rp, access_token);
+    t.false((await oidc.tokenIntrospection(api.rp, access_token)).active, `${tokenFormat} revoked`);
+  }
+});
+
+test('a ban ends the tokens for an API by introspection, JWTs as well', async (t) => {
+  const identifier = 'https://banned.example/';
+  const api = await newApp(server, { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
+  await register(identifier, { introspectionClients: [api.client.client_id] });
+  const who = await newPerson(server);
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: identifier, scope: 'notes:read' }, who);
+  const { access_token } = await redeem(rp, arrived.url, started);
+  t.true((await oidc.tokenIntrospection(api.rp, access_token)).active);
+  await server.database.pool.query('UPDATE users SET banned_at = now() WHERE id = $1', [who.id]);
+  t.false((await oidc.tokenIntrospection(api.rp, access_token)).active);
+});
+
+test('a change of a resource is seen within a second, by every process', async (t) => {
+  const identifier = 'https://changing.example/';
+  await register(identifier);
+  const other = await startServer({}, server);
+  const { client } = await newApp(server, {
+    redirect_uris: [],
+    response_types: [],
+    grant_types: ['client_credentials'],
+  });
+  const ask = async (origin: string) => {
+    const { client_id, client_secret = '' } = client;
+    const body = { grant_type: 'client_credentials', resource: identifier, client_id, client_secret };
+    const answer = await fetch(`${origin}/oauth/token`, { method: 'POST', body: new URLSearchParams(body) });
+    return answer.status;
+  };
+  t.is(await ask(server.origin), 200);
+  t.is(await ask(other.origin), 200);
+  await server.resources.remove(identifier);
+  t.is(await ask(server.origin), 400);
+  const deadline = Date.now() + 1_500;
+  while ((await ask(other.origin)) === 200 && Date.now() < deadline);
+  t.is(await ask(other.origin), 400);
+  await other.close();
+});
