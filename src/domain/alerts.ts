@@ -42,7 +42,8 @@ export const createAlerts = (
     await atomically(async () => {
       await audit.record({ type: 'approval.requested', target: user.id, client: clientId, details: { scopes } });
       if (!user.emailVerified) return;
-      const link = `${issuer}/account`;
+      // Signs in who is not signed in yet, and ends on the account page.
+      const link = `${issuer}/login`;
       await mail.send(recipientOf(user), { template: 'approval_requested', app, link, minutes });
     });
   },
