@@ -35,6 +35,7 @@ export type AuditType =
   | 'approval.given'
   | 'approval.denied'
   | 'token.reused'
+  | 'token.exchanged'
   | 'token.revoked'
   | 'api_key.created'
   | 'api_key.first_used'

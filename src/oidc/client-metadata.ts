@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ExchangePolicy } from './features/token-exchange.ts';
 
 const text = z.string().min(1).max(2000);
 const uris = z.array(text).max(100);
@@ -60,6 +61,7 @@ const members = {
   tls_client_certificate_bound_access_tokens: z.boolean(),
   token_endpoint_auth_method: text,
   token_endpoint_auth_signing_alg: text,
+  token_exchange: ExchangePolicy,
   tos_uri: text,
   userinfo_encrypted_response_alg: text,
   userinfo_encrypted_response_enc: text,

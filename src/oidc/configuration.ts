@@ -7,6 +7,7 @@ import type { ExternalKey } from './external-keys.ts';
 import type { Decoupled } from './features/decoupled.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
+import { exchanged } from './features/token-exchange.ts';
 import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
@@ -102,8 +103,10 @@ export const createConfiguration = (
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
       if (token.kind !== 'AccessToken') return undefined;
-      if (token.aud !== settings.issuer)
-        return token.resourceServer?.accessTokenFormat === 'jwt' ? { grant_id: token.grantId } : undefined;
+      if (token.aud !== settings.issuer) {
+        const isJwt = token.resourceServer?.accessTokenFormat === 'jwt';
+        return { ...(isJwt && { grant_id: token.grantId }), ...exchanged.get(token) };
+      }
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },

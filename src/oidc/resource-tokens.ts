@@ -20,7 +20,11 @@ const Claims = z.looseObject({
 });
 
 /** An access token for an API, as a JWT, that verifies and is live. */
-export type LiveResourceJwt = z.infer<typeof Claims> & { introspectionClients: readonly string[] };
+export type LiveResourceJwt = z.infer<typeof Claims> & {
+  introspectionClients: readonly string[];
+  /** Whose it is; undefined for a client's own. */
+  accountId: string | undefined;
+};
 
 export type ResourceTokens = ReturnType<typeof createResourceTokens>;
 
@@ -58,6 +62,6 @@ export const createResourceTokens = (
       // By the grant, not by `sub`: that may be a name which is the app's alone.
       if (grant?.clientId !== client_id || !(await accounts.find(grant.accountId ?? ''))) return undefined;
     }
-    return { ...claims, introspectionClients: resource.introspectionClients };
+    return { ...claims, introspectionClients: resource.introspectionClients, accountId: grant?.accountId };
   },
 });

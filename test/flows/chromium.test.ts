@@ -121,6 +121,8 @@ const open = async (t: ExecutionContext, options: BrowserContextOptions = {}): P
 
 /** It fits into the width of the screen, and has one heading. */
 const fits = async (t: ExecutionContext, page: Page, name: string): Promise<void> => {
+  // A click waits for the next page to begin, when it may have no element yet.
+  await page.waitForLoadState();
   const [scrollWidth, clientWidth] = await page.evaluate<[number, number]>(
     '[document.documentElement.scrollWidth, document.documentElement.clientWidth]',
   );

@@ -151,6 +151,7 @@ test('nothing is announced that is not served', async (t) => {
     'implicit',
     'refresh_token',
     'urn:ietf:params:oauth:grant-type:device_code',
+    'urn:ietf:params:oauth:grant-type:token-exchange',
     'urn:openid:params:grant-type:ciba',
   ]);
   t.deepEqual([...response_types_supported].sort(), ['code', 'code id_token', 'id_token', 'none']);

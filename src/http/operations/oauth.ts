@@ -152,7 +152,13 @@ export const oauthOperations = {
     auth: 'client',
     body: PushedRequest,
     bodyType: FORM,
-    answers: { 201: { description: 'What to send the browser to /oauth/authorize with', body: Pushed } },
+    answers: {
+      201: {
+        description: 'What to send the browser to /oauth/authorize with',
+        body: Pushed,
+        example: { request_uri: 'urn:ietf:params:oauth:request_uri:6esc_11ACC5bwc014ltc14eY22c', expires_in: 60 },
+      },
+    },
     oauthErrors: [400, 401, 413, 429],
   },
   'GET /oauth/logout': {

@@ -1,4 +1,3 @@
-// What the engine can do and is switched on, a file for each part of it: every one returns its part of oidc-provider's configuration.
 import { type Client, type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { DEFAULT_SCOPE } from '../../domain/claims.ts';
 import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from '../own-resource.ts';
