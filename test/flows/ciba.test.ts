@@ -208,8 +208,8 @@ test('§11: authorization_pending, slow_down, access_denied, and expired_token',
   const { browser } = await atAccount(person);
   const { client } = await newTill();
   const { auth_req_id } = await ask(client, { login_hint: person.email });
-  t.is((await poll(client, auth_req_id)).error, 'authorization_pending');
-  t.is((await poll(client, auth_req_id, beside)).error, 'slow_down');
+  const polls = await Promise.all([server, server.redis ? beside : server].map((at) => poll(client, auth_req_id, at)));
+  t.deepEqual(polls.map(({ error }) => error).sort(), ['authorization_pending', 'slow_down']);
   const declined = await decide(browser, 'deny');
   t.regex(declined.html, /Declined/);
   t.is((await poll(client, auth_req_id)).error, 'access_denied');
@@ -422,4 +422,45 @@ test('the library refuses as we do', async (t) => {
   const { rp } = await newTill();
   const attempt = oidc.initiateBackchannelAuthentication(rp, { scope: 'openid', login_hint: 'nobody@example.com' });
   t.is(await refusal(attempt), 'unknown_user_id');
+});
+
+test('RFC 8707: what is asked for at another API is shown in its owner’s words, and the token is for it', async (t) => {
+  const NOTES = 'https://notes.example/api';
+  await server.resources.create({
+    identifier: NOTES,
+    name: 'Acme Notes',
+    scopes: [
+      { name: 'notes:read', description: { en: 'Read your <b>notes</b>' } },
+      { name: 'notes:write', description: { en: 'Change your notes' } },
+    ],
+    defaultScopes: ['notes:read'],
+    tokenFormat: 'jwt',
+    ttlSeconds: 600,
+    signingAlg: 'RS256',
+    introspectionClients: [],
+  });
+  const person = await newPerson(server);
+  const { browser } = await atAccount(person);
+  const { client } = await newTill();
+  const asked = await ask(client, { login_hint: person.email, scope: 'openid notes:read', resource: NOTES });
+  t.is(asked.status, 200);
+  const { html } = await browser.go('/account');
+  t.regex(html, /Acme Notes/);
+  t.true(html.includes('Read your &lt;b&gt;notes'));
+  t.notRegex(html, /Change your notes/);
+  await decide(browser, 'approve');
+  const body = new URLSearchParams({
+    ...credentials(client),
+    grant_type: GRANT,
+    auth_req_id: String(asked.auth_req_id),
+    resource: NOTES,
+  });
+  const got = await jsonOf(await fetch(`${server.origin}/oauth/token`, { method: 'POST', body }));
+  const claims = JSON.parse(Buffer.from(String(got.access_token).split('.')[1] ?? '', 'base64url').toString());
+  t.is(claims.aud, NOTES);
+  t.is(claims.scope, 'notes:read');
+  const consent = await server.stores.consents.find(person.id, client.client_id);
+  t.deepEqual(consent?.resources, { [NOTES]: ['notes:read'] });
+  const unknown = await ask(client, { login_hint: person.email, resource: 'https://unknown.example/' });
+  t.is(unknown.error, 'invalid_target');
 });
