@@ -64,6 +64,8 @@ export const detailTypesOf = (definitions: [identifier: string, DetailType][]): 
       definition.type,
       {
         async validate(ctx, detail) {
+          // An approval is given on the account page, which shows no details.
+          if (ctx.oidc.route === 'backchannel_authentication') invalid('authorization_details are not taken here');
           const { authorization_details: given, resource } = ctx.oidc.params ?? {};
           const text = String(given);
           if (text.length > MOST_BYTES || JSON.parse(text).length > MOST_DETAILS)

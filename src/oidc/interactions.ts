@@ -7,6 +7,7 @@ import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import type { Detail } from './authorization-details.ts';
 import { findClient } from './client-documents.ts';
+import { withEarlierConsent } from './earlier-consent.ts';
 import type { SubjectOf } from './features/pairwise.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
@@ -16,6 +17,8 @@ export type PendingInteraction = {
   prompt: 'login' | 'select_account' | 'consent';
   client: Client;
   redirectUri: string | undefined;
+  /** The app runs on another device, which waits for the answer. */
+  onDevice: boolean;
   uiLocales: string | undefined;
   loginHint: string | undefined;
   /** Who is signed in in this browser already, if anybody. */
@@ -92,17 +95,6 @@ export const createInteractions = (
     }
   };
 
-  /** What is allowed now, and what was before at the same resources, in whichever browser. */
-  const withEarlier = async (userId: string, clientId: string, resources: ResourceScopes): Promise<ResourceScopes> => {
-    const earlier = ((await consents.find(userId, clientId))?.resources ?? {}) as ResourceScopes;
-    return Object.fromEntries(
-      Object.entries(resources).map(([resource, scopes]) => [
-        resource,
-        [...new Set([...(earlier[resource] ?? []), ...scopes])],
-      ]),
-    );
-  };
-
   return {
     /**
      * The interaction this browser is in, or the URL to go on to when there is nothing a person could do.
@@ -132,6 +124,7 @@ export const createInteractions = (
         prompt: name as PendingInteraction['prompt'],
         client,
         redirectUri: text(params.redirect_uri),
+        onDevice: interaction.deviceCode !== undefined,
         uiLocales: text(params.ui_locales),
         loginHint: text(params.login_hint),
         accountId: session?.accountId,
@@ -206,7 +199,7 @@ export const createInteractions = (
           clientId,
           scopes,
           claims,
-          await withEarlier(session.accountId, clientId, resources),
+          await withEarlierConsent(consents, session.accountId, clientId, resources),
         );
       await audit.record({
         type: 'consent.given',
