@@ -69,6 +69,7 @@ import { createDpopProofs } from './oidc/dpop-proofs.ts';
 import { createEngine } from './oidc/engine.ts';
 import { createCertificates } from './oidc/features/mtls.ts';
 import { subjectsOf } from './oidc/features/pairwise.ts';
+import { TOKEN_EXCHANGE, TOKEN_EXCHANGE_PARAMETERS, tokenExchange } from './oidc/features/token-exchange.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
@@ -157,10 +158,12 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
   const knownClients = createKnownClients(stores.clients, secrets, documents);
   const resources = createResourceRegistry(stores, audit, issuer);
+  await resources.follow();
   const enginePages = createEnginePages(pages, labelOf, storeDown);
   const engine = createEngine(keyring, (jwks) =>
     createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles),
   );
+  resources.onDetailTypes(engine.rebuild);
   const { provider } = engine;
   engine.extend((one) =>
     one.on('server_error', (ctx, error) =>
@@ -181,6 +184,8 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     createDpopProofs(createReplays(stores.artifacts)),
   );
   const resourceTokens = createResourceTokens(provider, stores, accounts, resources, () => keyring.current().public);
+  const exchange = tokenExchange(resources, resourceTokens, accounts, audit);
+  engine.extend((one) => one.registerGrantType(TOKEN_EXCHANGE, exchange, TOKEN_EXCHANGE_PARAMETERS));
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);

@@ -51,7 +51,7 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients, keyring, mail, sweepClients } = await createApp(
+  const { app, accounts, deletion, clients, keyring, mail, resources, sweepClients } = await createApp(
     {
       ...config,
       ...secrets,
@@ -79,6 +79,7 @@ const serve = async (config: Config, log: Logger) => {
   }, SWEEP_MS);
 
   mail.start();
+  resources.start((error) => log.debug({ err: error }, 'the resource servers were not looked up'));
   keyring.start((error) => log.debug({ err: error }, 'the signing keys were not looked after'));
 
   const close = async (signal: string) => {
@@ -88,6 +89,7 @@ const serve = async (config: Config, log: Logger) => {
     log.info({ signal }, 'closing: finishing the requests under way');
     clearInterval(sweep);
     keyring.stop();
+    resources.stop();
     await finished;
     // After the last request, which may have had something to mail.
     await mail.stop(Math.max(deadline - Date.now(), MAIL_GRACE_MS));

@@ -30,6 +30,7 @@ export type AuditType =
   | 'consent.given'
   | 'consent.withdrawn'
   | 'token.reused'
+  | 'token.exchanged'
   | 'token.revoked'
   | 'api_key.created'
   | 'api_key.first_used'

@@ -36,6 +36,8 @@ export type FieldError = keyof Words['login']['fieldErrors']['login'];
 /** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
 export type ScopeLine = { name: string; text?: string | undefined };
 /** An API, and what is asked for there; the words are its own. */
+type Told = { en: string; 'zh-CN'?: string | undefined };
+export type DetailLine = { title: Told; host: string; lines: { label: Told; value: string }[] };
 export type ResourceLine = {
   name: string;
   host: string;
@@ -81,6 +83,8 @@ export type ViewData = MailLinkViews & {
     claims?: string[];
     /** What is asked for at other APIs. */
     resources?: ResourceLine[];
+    /** What is asked for there in detail. */
+    details?: DetailLine[];
     alreadyGranted?: ScopeLine[];
   };
   logout: { action: string; xsrf: string; client?: ClientCard; account?: { label: string } };
@@ -219,7 +223,8 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
   const shown = { ...data, client, account };
 
   if (view === 'consent') {
-    const { scopes, claims = [], resources = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const { scopes, claims = [], resources = [], details = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const inLanguage = (told: Told) => plainText(told[locale] ?? told.en);
     const line = ({ name, text }: ScopeLine) => {
       const known = Object.hasOwn(words.consent.scopes, name);
       return { name: plainText(name), known, text: text ?? (known ? t(`consent.scopes.${name}`) : undefined) };
@@ -237,6 +242,11 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
         scopes: resource.scopes.map(({ name, description }) =>
           line({ name, text: description && plainText(description[locale] ?? description.en) }),
         ),
+      })),
+      details: details.map(({ title, host, lines }) => ({
+        title: inLanguage(title),
+        host: plainText(host),
+        lines: lines.map(({ label, value }) => ({ label: inLanguage(label), value: plainText(value) })),
       })),
       claims: new Intl.ListFormat(locale, { style: 'narrow' }).format(claimNames),
     };

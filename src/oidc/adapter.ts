@@ -2,6 +2,7 @@ import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from '
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
 import { successorOf } from './engine-internals.ts';
+import { parentHashOf } from './grant-ids.ts';
 import type { KnownClients } from './known-clients.ts';
 
 const refuse = async (): Promise<never> => {
@@ -86,7 +87,16 @@ const artifactAdapter = (
     return successor?.consumedAt === undefined;
   };
 
+  /** Whether the grant that a grant was made of lives still, and the one that was made of, and so on. */
+  const stands = async (grantId: string): Promise<boolean> => {
+    const hash = parentHashOf(grantId);
+    if (hash === undefined) return true;
+    const parent = await open(await artifacts.find('Grant', hash));
+    return parent?.jti !== undefined && stands(parent.jti);
+  };
+
   const find = async (id: string) => {
+    if (model === 'Grant' && !(await stands(id))) return undefined;
     const record = await artifacts.find(model, sha256(id));
     if (record && (await isRetry(id, record))) return open({ payload: record.payload }, id);
     return open(record, id);

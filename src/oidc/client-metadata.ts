@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ExchangePolicy } from './features/token-exchange.ts';
 
 const text = z.string().min(1).max(2000);
 const uris = z.array(text).max(100);
@@ -10,6 +11,7 @@ const words = z.array(z.string().min(1).max(200)).max(100);
  */
 const members = {
   application_type: text,
+  authorization_details_types: words,
   authorization_encrypted_response_alg: text,
   authorization_encrypted_response_enc: text,
   authorization_signed_response_alg: text,
@@ -55,6 +57,7 @@ const members = {
   tls_client_certificate_bound_access_tokens: z.boolean(),
   token_endpoint_auth_method: text,
   token_endpoint_auth_signing_alg: text,
+  token_exchange: ExchangePolicy,
   tos_uri: text,
   userinfo_encrypted_response_alg: text,
   userinfo_encrypted_response_enc: text,

@@ -6,6 +6,7 @@ import { isInformative, isMetadata } from './client-metadata.ts';
 import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
 import { holdToProfile } from './features/fapi.ts';
+import { ExchangePolicy, TOKEN_EXCHANGE } from './features/token-exchange.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
@@ -61,6 +62,15 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
       throw invalid('grant_types: client_credentials needs client authentication');
     if (metadata.token_endpoint_auth_method === 'none' && needsSecretAsKey({ ...metadata, client_id: clientId }))
       throw invalid('a client that does not authenticate has no secret: choose asymmetric algorithms');
+    // What a client may have on others' behalf, and how: bound tokens are not exchanged, and nobody exchanges without proof of who they are.
+    const exchanges = [metadata.grant_types].flat().includes(TOKEN_EXCHANGE);
+    if (exchanges !== (metadata.token_exchange !== undefined))
+      throw invalid(`token_exchange and the grant type ${TOKEN_EXCHANGE} come together`);
+    if (exchanges && !ExchangePolicy.safeParse(metadata.token_exchange).success)
+      throw invalid('token_exchange must be { resources: [identifier, …], impersonation?: boolean }');
+    const bound = metadata.dpop_bound_access_tokens || metadata.tls_client_certificate_bound_access_tokens;
+    if (exchanges && (metadata.token_endpoint_auth_method === 'none' || bound || metadata.profile !== undefined))
+      throw invalid('token_exchange: for clients that authenticate, and whose tokens are not bound');
     try {
       holdToProfile(metadata);
     } catch (error) {

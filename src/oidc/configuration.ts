@@ -3,12 +3,14 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
-import { findClient } from './client-documents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { authorizationDetails } from './features/authorization-details.ts';
 import { type ClientSettings, clientFeatures } from './features/clients.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
+import { exchanged } from './features/token-exchange.ts';
 import { createFindAccount } from './find-account.ts';
+import { findClient } from './find-client.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';
@@ -102,8 +104,10 @@ export const createConfiguration = (
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
       if (token.kind !== 'AccessToken') return undefined;
-      if (token.aud !== settings.issuer)
-        return token.resourceServer?.accessTokenFormat === 'jwt' ? { grant_id: token.grantId } : undefined;
+      if (token.aud !== settings.issuer) {
+        const isJwt = token.resourceServer?.accessTokenFormat === 'jwt';
+        return { ...(isJwt && { grant_id: token.grantId }), ...exchanged.get(token) };
+      }
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       return { grant_id: token.grantId, email: user?.email, role: user?.role };
     },
@@ -135,6 +139,7 @@ export const createConfiguration = (
         externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       }),
       resourceIndicators: resourceIndicators(settings, resources),
+      richAuthorizationRequests: authorizationDetails(resources),
       revocation: {
         enabled: true,
         // RFC 7009 §2.1: a client revokes its own tokens. Somebody else's stays as it is, and nothing is said about it.

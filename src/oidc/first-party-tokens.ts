@@ -1,4 +1,4 @@
-import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
@@ -10,6 +10,7 @@ import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { DpopProofs } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
+import { newGrantId } from './grant-ids.ts';
 import type { Authentication } from './interactions.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
 import { type Bound, holdsKey, type Presentation } from './sender-constraints.ts';
@@ -165,7 +166,7 @@ export const createFirstPartyTokens = (
     /** A fresh grant of the platform's own apps, and its first pair of tokens. */
     async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
       // Named beforehand, so that the grant and what hangs on it are written in one go.
-      const grantId = randomBytes(32).toString('base64url');
+      const grantId = newGrantId();
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
       grant.jti = grantId;
       grant.addResourceScope(issuer, KEY_SCOPES.join(' '));

@@ -5,8 +5,9 @@ import { SCOPES } from '../domain/claims.ts';
 import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
-import { findClient } from './client-documents.ts';
+import type { Detail } from './authorization-details.ts';
 import type { SubjectOf } from './features/pairwise.ts';
+import { findClient } from './find-client.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
 /** What a page has to ask, and for whom. */
@@ -27,6 +28,8 @@ export type PendingInteraction = {
   scopes: string[];
   /** Single claims asked for by name, and not granted yet. */
   claims: string[];
+  /** What is asked for in detail (RFC 9396): each time anew. */
+  details: Detail[];
   /** Identifier of a resource → scopes asked for there, and not granted yet. */
   resources: ResourceScopes;
   /** Asked for again: granted before. */
@@ -41,6 +44,7 @@ type Missing = {
   missingOIDCScope?: string[];
   missingOIDCClaims?: string[];
   missingResourceScopes?: Record<string, string[]>;
+  rar?: Detail[];
 };
 
 // The engine has verified the hint before it asks us: only its content is of interest here.
@@ -137,6 +141,7 @@ export const createInteractions = (
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
         resources: missingResourceScopes,
+        details: (prompt.details as Missing).rar ?? [],
         grantedScopes: (text(params.scope)?.split(' ') ?? []).filter(
           (scope) => Object.hasOwn(SCOPES, scope) && !missingOIDCScope.includes(scope),
         ),
@@ -186,6 +191,8 @@ export const createInteractions = (
       if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
       for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))
         grant.addResourceScope(resource, scopes.join(' '));
+      const { rar = [] } = prompt.details as Missing;
+      for (const detail of rar) grant.addRar(detail as never);
       const savedId = await grant.save();
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();
@@ -210,6 +217,7 @@ export const createInteractions = (
           scopes,
           ...(claims.length > 0 && { claims }),
           ...(Object.keys(resources).length > 0 && { resources }),
+          ...(rar.length > 0 && { authorization_details: rar }),
         },
       });
       return finish(req, res, { consent: { grantId: savedId } });

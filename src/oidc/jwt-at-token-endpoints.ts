@@ -9,7 +9,7 @@ const INTROSPECTION_JWT = 'application/token-introspection+jwt';
 
 const introspected = (claims: LiveJwt | LiveResourceJwt | undefined, withheld: boolean, issuer: string | undefined) => {
   if (!claims || withheld) return { active: false };
-  const { grant_id: _, introspectionClients: __, ...told } = claims;
+  const { grant_id: _, introspectionClients: __, accountId: ___, ...told } = claims;
   const { jkt } = Object(told.cnf) as { jkt?: unknown };
   return { active: true, ...told, iss: issuer, token_type: jkt ? 'DPoP' : 'Bearer' };
 };

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Accounts } from '../domain/accounts.ts';
 import { sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
-import { findClient } from './client-documents.ts';
+import { findClient } from './find-client.ts';
 import { DENIED } from './first-party-tokens.ts';
 import { ALGORITHMS } from './keys.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
@@ -21,7 +21,11 @@ const Claims = z.looseObject({
 });
 
 /** An access token for an API, as a JWT, that verifies and is live. */
-export type LiveResourceJwt = z.infer<typeof Claims> & { introspectionClients: readonly string[] };
+export type LiveResourceJwt = z.infer<typeof Claims> & {
+  introspectionClients: readonly string[];
+  /** Whose it is; undefined for a client's own. */
+  accountId: string | undefined;
+};
 
 export type ResourceTokens = ReturnType<typeof createResourceTokens>;
 
@@ -59,6 +63,6 @@ export const createResourceTokens = (
       // By the grant, not by `sub`: that may be a name which is the app's alone.
       if (grant?.clientId !== client_id || !(await accounts.find(grant.accountId ?? ''))) return undefined;
     }
-    return { ...claims, introspectionClients: resource.introspectionClients };
+    return { ...claims, introspectionClients: resource.introspectionClients, accountId: grant?.accountId };
   },
 });

@@ -152,6 +152,7 @@ test('nothing is announced that is not served', async (t) => {
     'client_credentials',
     'implicit',
     'refresh_token',
+    'urn:ietf:params:oauth:grant-type:token-exchange',
   ]);
   t.deepEqual([...response_types_supported].sort(), ['code', 'code id_token', 'id_token', 'none']);
   for (const feature of ['device_authorization_endpoint']) t.false(feature in document, feature);

@@ -97,6 +97,7 @@ export const resource = {
   access_token_ttl_seconds: 1800,
   signing_alg: null,
   introspection_clients: [],
+  authorization_details_types: [],
   created_at: AT,
   updated_at: LATER,
 };

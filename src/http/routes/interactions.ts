@@ -86,6 +86,10 @@ export const interactionRoutes = (
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
       resources: await resourcesOf(pending),
+      details: registry.inWords(pending.details).map((detail) => ({
+        ...detail,
+        host: URL.parse(detail.identifier)?.host || detail.identifier,
+      })),
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
     });
   };

@@ -34,8 +34,16 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
       'none',
     ],
     extraClientMetadata: {
-      // All but the last are ours, and set by the adapter alone; no answer shows them.
-      properties: ['first_party', 'previous_secret', 'secret_hash', 'stored', ...REGISTRATION_METADATA, 'profile'],
+      // All but the last two are ours, and set by the adapter alone; no answer shows them.
+      properties: [
+        'first_party',
+        'previous_secret',
+        'secret_hash',
+        'stored',
+        ...REGISTRATION_METADATA,
+        'profile',
+        'token_exchange',
+      ],
       validator: (_ctx, key, _value, metadata) => {
         if (key === 'profile') holdToProfile(metadata);
       },

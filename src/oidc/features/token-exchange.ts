@@ -1,0 +1,246 @@
+import {
+  type AccessToken,
+  type Client,
+  errors,
+  type Grant,
+  type KoaContextWithOIDC,
+  type Provider,
+} from 'oidc-provider';
+import { z } from 'zod';
+import type { Accounts } from '../../domain/accounts.ts';
+import type { Audit } from '../../domain/audit.ts';
+import { isJwt } from '../first-party-tokens.ts';
+import { grantIdUnder } from '../grant-ids.ts';
+import { FIRST_PARTY_CLIENT_ID } from '../own-resource.ts';
+import { engineResource, type ResourceRegistry, type StoredResourceServer } from '../resource-servers.ts';
+import type { ResourceTokens } from '../resource-tokens.ts';
+
+export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
+const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
+const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+
+/** Actors on behalf of actors: a chain longer than this is a loop. */
+const MOST_ACTORS = 5;
+
+/** What a client may exchange, which an administrator says in its metadata (`token_exchange`). Nothing is, unless it is said. */
+export const ExchangePolicy = z.strictObject({
+  /** Identifiers of the APIs that it may have tokens for. */
+  resources: z.array(z.string().min(1).max(1000)).min(1).max(50),
+  /** Whether it may have a token that does not say who acts. */
+  impersonation: z.boolean().default(false),
+});
+
+/** RFC 8693 §4.1: who acts, and on whose behalf that one does. */
+export type Act = { sub: string; client_id?: string; act?: Act };
+
+/** What an exchanged token says beyond its scope and audience; from when it is made until it is signed. */
+export const exchanged = new WeakMap<object, Record<string, unknown>>();
+
+/** A token that was brought, and is live. */
+type Brought = {
+  accountId: string | undefined;
+  clientId: string;
+  audience: string | undefined;
+  scopes: ReadonlySet<string>;
+  grantId: string | undefined;
+  expiresAt: number;
+  act: Act | undefined;
+  /** RFC 8693 §4.4: who alone may act. */
+  mayAct: { sub?: unknown; client_id?: unknown } | undefined;
+};
+
+const Parameters = z.object({
+  subject_token: z.string().min(1).max(16_000),
+  subject_token_type: z.enum([ACCESS_TOKEN, JWT]),
+  actor_token: z.string().min(1).max(16_000).optional(),
+  actor_token_type: z.enum([ACCESS_TOKEN, JWT]).optional(),
+  requested_token_type: z.enum([ACCESS_TOKEN, JWT]).default(ACCESS_TOKEN),
+  resource: z.string().min(1).max(1000).optional(),
+  audience: z.string().min(1).max(1000).optional(),
+  scope: z.string().max(4000).optional(),
+});
+
+const parametersOf = (params: Record<string, unknown>): z.infer<typeof Parameters> => {
+  const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined && value !== null));
+  const parsed = Parameters.safeParse(given);
+  if (!parsed.success) {
+    const [name = 'request'] = parsed.error.issues[0]?.path ?? [];
+    throw new errors.InvalidRequest(`${String(name)} is missing or not supported`);
+  }
+  const { actor_token, actor_token_type } = parsed.data;
+  // RFC 8693 §2.1: the one with the other, and not without.
+  if ((actor_token === undefined) !== (actor_token_type === undefined))
+    throw new errors.InvalidRequest('actor_token and actor_token_type come together');
+  return parsed.data;
+};
+
+const depthOf = (act: Act | undefined): number => (act ? 1 + depthOf(act.act) : 0);
+
+/**
+ * Token exchange: a client that was called with somebody's token has one for the next API, on their behalf.
+ *
+ * @see [RFC 8693](https://www.rfc-editor.org/rfc/rfc8693.html)
+ */
+export const tokenExchange = (
+  resources: ResourceRegistry,
+  resourceTokens: ResourceTokens,
+  accounts: Accounts,
+  audit: Audit,
+) => {
+  const refuse = (which: string): never => {
+    // RFC 8693 §2.2.2: a token that is not valid for any reason is an invalid request. Which reason is nobody's business.
+    throw new errors.InvalidRequest(`${which} is not valid`);
+  };
+
+  const fromJwt = async (token: string): Promise<Brought | undefined> => {
+    const claims = await resourceTokens.introspect(token);
+    return (
+      claims && {
+        accountId: claims.accountId,
+        clientId: claims.client_id,
+        audience: claims.aud,
+        scopes: new Set(String(claims.scope ?? '').split(' ')),
+        grantId: claims.grant_id,
+        expiresAt: claims.exp,
+        act: claims.act as Act | undefined,
+        mayAct: claims.may_act as Brought['mayAct'],
+      }
+    );
+  };
+
+  const fromOpaque = async (provider: Provider, token: string): Promise<Brought | undefined> => {
+    const found = (await provider.AccessToken.find(token)) ?? (await provider.ClientCredentials.find(token));
+    if (!found?.isValid || !found.clientId || !(await provider.Client.find(found.clientId))) return undefined;
+    const { extra = {} } = found as { extra?: Record<string, unknown> };
+    const { accountId, grantId } = found as Partial<Pick<AccessToken, 'accountId' | 'grantId'>>;
+    const grant: Grant | undefined = grantId === undefined ? undefined : await provider.Grant.find(grantId);
+    if (accountId !== undefined && !(grant && (await accounts.find(accountId)))) return undefined;
+    return {
+      accountId,
+      clientId: found.clientId,
+      audience: typeof found.aud === 'string' ? found.aud : undefined,
+      scopes: found.scopes,
+      grantId,
+      expiresAt: found.exp ?? 0,
+      act: extra.act as Act | undefined,
+      mayAct: extra.may_act as Brought['mayAct'],
+    };
+  };
+
+  const bring = (provider: Provider, token: string): Promise<Brought | undefined> =>
+    isJwt(token) ? fromJwt(token) : fromOpaque(provider, token);
+
+  const targetOf = async (asked: z.infer<typeof Parameters>, policy: z.infer<typeof ExchangePolicy>) => {
+    const { resource, audience } = asked;
+    if (resource !== undefined && audience !== undefined && resource !== audience)
+      throw new errors.InvalidTarget('one target at a time');
+    const named = resource ?? audience ?? (policy.resources.length === 1 ? policy.resources[0] : undefined);
+    if (named === undefined) throw new errors.InvalidTarget('resource is missing');
+    const found = await resources.find(named);
+    if (!found || !policy.resources.includes(found.identifier))
+      throw new errors.InvalidTarget('the client may not have tokens for this resource');
+    return found;
+  };
+
+  const scopeOf = ({ scope }: z.infer<typeof Parameters>, target: StoredResourceServer): string => {
+    const known = new Set(target.scopes.map(({ name }) => name));
+    const asked = scope ? scope.split(' ').filter(Boolean) : target.defaultScopes;
+    const stray = asked.find((one) => !known.has(one));
+    if (stray !== undefined) throw new errors.InvalidScope('the resource has no such scope', stray);
+    return asked.join(' ');
+  };
+
+  /** RFC 8693 §4.1: who acts, and before them, who acted for whom. */
+  const actOf = (client: Client, subject: Brought, actor: Brought | undefined): Act => {
+    const act: Act = {
+      sub: actor?.accountId ?? actor?.clientId ?? client.clientId,
+      client_id: actor?.clientId ?? client.clientId,
+      ...(subject.act && { act: subject.act }),
+    };
+    if (depthOf(act) > MOST_ACTORS) throw new errors.InvalidRequest('too many have acted for each other already');
+    return act;
+  };
+
+  return async (ctx: KoaContextWithOIDC): Promise<void> => {
+    const { client, params, provider } = ctx.oidc;
+    if (!client) throw new errors.InvalidClient('client is missing');
+    const policy = ExchangePolicy.safeParse(client.token_exchange);
+    if (!policy.success || client.clientAuthMethod === 'none')
+      throw new errors.UnauthorizedClient('the client may not exchange tokens');
+    const asked = parametersOf({ ...params });
+
+    const subject = (await bring(provider, asked.subject_token)) ?? refuse('subject_token');
+    if (subject.accountId === undefined || subject.grantId === undefined) return refuse('subject_token');
+    // Whom a token was issued to, or whose API it is for: nobody else has come by it rightly.
+    const from = subject.audience === undefined ? undefined : await resources.find(subject.audience);
+    const isTheirs = subject.clientId === client.clientId || from?.introspectionClients.includes(client.clientId);
+    // The platform's own apps' tokens are for us alone.
+    if (!isTheirs || subject.clientId === FIRST_PARTY_CLIENT_ID) return refuse('subject_token');
+
+    const actor = asked.actor_token === undefined ? undefined : await bring(provider, asked.actor_token);
+    if (asked.actor_token !== undefined && (!actor || actor.clientId !== client.clientId)) return refuse('actor_token');
+    const act = actOf(client, subject, actor);
+    const { mayAct } = subject;
+    if (mayAct && !(mayAct.sub === act.sub || (mayAct.sub === undefined && mayAct.client_id === act.client_id)))
+      throw new errors.InvalidRequest('the subject_token lets somebody else act');
+    // A chain never becomes anonymous.
+    const impersonates = policy.data.impersonation && actor === undefined && subject.act === undefined;
+
+    const target = await targetOf(asked, policy.data);
+    if (asked.requested_token_type === JWT && target.tokenFormat !== 'jwt')
+      throw new errors.InvalidRequest('tokens for this resource are no JWTs');
+    const scope = scopeOf(asked, target);
+    const lifetime = Math.min(target.ttlSeconds, Math.floor(subject.expiresAt - Date.now() / 1000));
+    if (lifetime <= 0) return refuse('subject_token');
+
+    const grant = new provider.Grant({ accountId: subject.accountId, clientId: client.clientId });
+    // It ends with what it was made of.
+    grant.jti = grantIdUnder(subject.grantId);
+    grant.addResourceScope(target.identifier, scope);
+    grant.exp = Math.floor(Date.now() / 1000) + lifetime;
+    const token = new provider.AccessToken({
+      client,
+      accountId: subject.accountId,
+      grantId: await grant.save(),
+      gty: 'token_exchange',
+      scope,
+    } as ConstructorParameters<typeof provider.AccessToken>[0]);
+    token.resourceServer = new provider.ResourceServer(target.identifier, {
+      ...engineResource(target),
+      accessTokenTTL: lifetime,
+    });
+    if (!impersonates) exchanged.set(token, { act });
+    const value = await token.save();
+    await audit.record({
+      type: 'token.exchanged',
+      actor: actor?.accountId,
+      target: subject.accountId,
+      client: client.clientId,
+      details: {
+        mode: impersonates ? 'impersonation' : 'delegation',
+        subject_client: subject.clientId,
+        resource: target.identifier,
+        scope,
+        ...(!impersonates && { act }),
+      },
+    });
+    ctx.body = {
+      access_token: value,
+      issued_token_type: ACCESS_TOKEN,
+      token_type: 'Bearer',
+      expires_in: lifetime,
+      ...(scope !== '' && { scope }),
+    };
+  };
+};
+
+export const TOKEN_EXCHANGE_PARAMETERS = [
+  'subject_token',
+  'subject_token_type',
+  'actor_token',
+  'actor_token_type',
+  'requested_token_type',
+  'resource',
+  'audience',
+  'scope',
+];
