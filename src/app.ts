@@ -53,6 +53,7 @@ import { homeRoutes } from './http/routes/home.ts';
 import { identityRoutes } from './http/routes/identities.ts';
 import { interactionRoutes } from './http/routes/interactions.ts';
 import { mailLinkRoutes } from './http/routes/mail-links.ts';
+import { protectedResourceRoutes } from './http/routes/protected-resource.ts';
 import { sessionRoutes } from './http/routes/sessions.ts';
 import { userRoutes } from './http/routes/users.ts';
 import { createServer } from './http/server.ts';
@@ -259,13 +260,14 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     { issuer, trustProxy, cookieKeys: secrets.cookieKeys },
     log,
     formBody,
-    errorHandler(pages, log),
+    errorHandler(issuer, pages, log),
     context,
   );
   const routers = [
     healthRoutes(stores.check, version),
     assetRoutes(),
     docsRoutes(issuer, version, pages),
+    protectedResourceRoutes(issuer, settings.mtls?.certificateHeader !== undefined),
     ...(production || smtpUrl !== undefined ? [] : [devMailRoutes(issuer, trustProxy, mail.previews, pages)]),
     authRoutes(
       accounts,

@@ -15,6 +15,7 @@ import {
 import { defaultMailFrom, isMailbox, isSmtpUrl } from './config-mail.ts';
 import { misspellings } from './config-misspellings.ts';
 import { isGuessable } from './config-secret-strength.ts';
+import { problemsOfTls, type TlsSettings, tlsOf } from './config-tls.ts';
 import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 import type { FederationSettings } from './federation/providers.ts';
 import type { RegistrationPolicy } from './oidc/features/clients.ts';
@@ -29,6 +30,8 @@ export type Config = {
   host: string;
   /** 0 asks the system for any free port. */
   port: number;
+  /** Absent: the server speaks plain http, and whatever stands in front of it ends TLS. */
+  tls?: TlsSettings | undefined;
   dataDir: string;
   /** Absent (outside production): the embedded database in `dataDir`. */
   databaseUrl?: string;
@@ -156,6 +159,8 @@ const fields = {
   )
     .transform((value) => ({ true: 1, false: 0 })[value] ?? Number(value))
     .default(0),
+  TLS_CERT: z.string().optional(),
+  TLS_KEY: z.string().optional(),
   MTLS_CERTIFICATE_HEADER: headerName,
   MTLS_VERIFIED_HEADER: headerName,
   EXTRA_CA: text('must be a file of certificates (PEM) that can be read', (path) => certificatesIn(path) !== undefined)
@@ -271,12 +276,13 @@ export function readConfig(env: Environment): { config: Config; warnings: string
 
   const values = parsed.data;
   const production = values.NODE_ENV === 'production';
-  const issuer = values.ISSUER ?? `http://localhost:${values.PORT}`;
+  const issuer = values.ISSUER ?? `http${values.TLS_CERT ? 's' : ''}://localhost:${values.PORT}`;
   const config: Config = {
     production,
     issuer,
     host: values.HOST ?? (production ? '0.0.0.0' : '127.0.0.1'),
     port: values.PORT,
+    tls: tlsOf(values.TLS_CERT, values.TLS_KEY),
     dataDir: values.DATA_DIR,
     databaseUrl: values.DATABASE_URL,
     redisUrl: values.REDIS_URL,
@@ -369,7 +375,7 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
   if (present.length > 0 && absent.length > 0) {
     problems.push(`${present.join(' and ')} cannot be used without ${absent.join(' and ')}`);
   }
-  return [...problems, ...problemsOfFederation(given)];
+  return [...problems, ...problemsOfTls(given), ...problemsOfFederation(given)];
 }
 
 function weakSecrets(given: Partial<Record<Variable, string>>): string[] {

@@ -1,6 +1,11 @@
 import { createServer, type RequestListener } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { TlsSettings } from './config-tls.ts';
 import { boundRequests, type RequestBounds } from './request-bounds.ts';
+
+/** How long a connection may take to agree on TLS. */
+const HANDSHAKE_MS = 10_000;
 
 export type Listener = {
   /** The port that was taken, when any free one was asked for. */
@@ -9,27 +14,35 @@ export type Listener = {
   close(graceMs: number): Promise<void>;
 };
 
+/** The other end of a connection, which TLS wraps into a socket of another identity. */
+const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}|${remotePort}`;
+
 /**
  * Serves HTTP.
  *
+ * @param tls Absent: in the clear.
  * @throws the system's error when the address cannot be listened on.
  */
 export const listen = async (
   app: RequestListener,
   port: number,
   host: string,
+  tls?: TlsSettings,
   bounds?: Partial<RequestBounds>,
 ): Promise<Listener> => {
-  const server = createServer(app);
+  const server = tls ? createTlsServer({ ...tls, handshakeTimeout: HANDSHAKE_MS }, app) : createServer(app);
   boundRequests(server, bounds);
   // Node takes a connection on which nothing was said yet for a busy one; browsers open some in advance.
-  const unused = new Set<Socket>();
+  const unused = new Map<string, Socket>();
   server.on('connection', (socket: Socket) => {
-    unused.add(socket);
-    socket.once('close', () => unused.delete(socket));
+    const peer = peerOf(socket);
+    unused.set(peer, socket);
+    socket.once('close', () => {
+      if (unused.get(peer) === socket) unused.delete(peer);
+    });
   });
   server.on('request', ({ socket }, response) => {
-    unused.delete(socket);
+    unused.delete(peerOf(socket));
     // Kept alive for a next request, its connection would be waited for.
     response.once('finish', () => {
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
@@ -44,7 +57,7 @@ export const listen = async (
     async close(graceMs) {
       const cut = setTimeout(() => server.closeAllConnections(), graceMs);
       const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of unused) socket.destroy();
+      for (const socket of unused.values()) socket.destroy();
       await closed;
       clearTimeout(cut);
     },

@@ -67,7 +67,7 @@ const serve = async (config: Config, log: Logger) => {
   let demo: Demo | undefined;
   if (!config.production) demo = await ensureDemo(config.dataDir, accounts, clients, bootstrapClient?.clientId);
 
-  const listener = await listen(app.callback(), config.port, config.host).catch(async (error: unknown) => {
+  const listener = await listen(app.callback(), config.port, config.host, config.tls).catch(async (error: unknown) => {
     await stores.close();
     throw error;
   });

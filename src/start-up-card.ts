@@ -6,10 +6,10 @@ const LOOPBACK = new Set(['localhost', '127.0.0.1', '::1']);
 
 /** What somebody who has just typed `npm start` wants to know, and nothing else. */
 export const startUpCard = (config: Config, port: number, stores: string, demo: Demo | undefined): string => {
-  const { issuer, dataDir, host, smtpUrl } = config;
+  const { issuer, dataDir, host, smtpUrl, tls } = config;
   const rows: [string, string][] = [
     ['Issuer', issuer],
-    ['Listening on', `${host}:${port}`],
+    ['Listening on', `${host}:${port}${tls ? ' (https)' : ''}`],
     ['Discovery', `${issuer}/.well-known/openid-configuration`],
     ['Sign in', `${issuer}/login`],
     ['API docs', `${issuer}/docs`],

@@ -38,6 +38,7 @@ test('an empty environment gives the documented defaults', (t) => {
     issuer: 'http://localhost:8290',
     host: '127.0.0.1',
     port: 8290,
+    tls: undefined,
     dataDir: '.data',
     databaseUrl: undefined,
     redisUrl: undefined,
@@ -310,7 +311,8 @@ test('providers to sign in with are read from what belongs together, and nothing
 test('every variable with a form has one that is refused', (t) => {
   t.deepEqual(
     variables.filter((name) => !(name in unacceptable)),
-    ['DATA_DIR', 'SIGNING_KEYS_MODULE'],
+    // The files are in test/tls.test.ts.
+    ['TLS_CERT', 'TLS_KEY', 'DATA_DIR', 'SIGNING_KEYS_MODULE'],
   );
 });
 

@@ -19,7 +19,7 @@ const readAll: RequestListener = async (request, response) => {
 };
 
 const served = async (t: { teardown(fn: () => Promise<void>): void }, app: RequestListener = readAll) => {
-  const listener = await listen(app, 0, '127.0.0.1', BOUNDS);
+  const listener = await listen(app, 0, '127.0.0.1', undefined, BOUNDS);
   t.teardown(() => listener.close(0));
   const open = async (path: string) => {
     const socket = connect(listener.port, '127.0.0.1');

@@ -8,6 +8,7 @@ import { InteractionGone } from '../oidc/interactions.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
 import { InsufficientScope, Unauthorized } from './require-user.ts';
+import { PROTECTED_RESOURCE_METADATA } from './routes/protected-resource.ts';
 import { BodyError, ValidationError } from './validate.ts';
 
 /** A stable code and words that give nothing of the inside away. */
@@ -181,13 +182,17 @@ const wantsPage = (ctx: Context): boolean => ctx.accepts('json', 'html') === 'ht
  *
  * @see [RFC 9457](https://www.rfc-editor.org/rfc/rfc9457.html)
  */
-export const errorHandler = (pages: Pages, log: Logger): Middleware => {
+export const errorHandler = (issuer: string, pages: Pages, log: Logger): Middleware => {
+  // RFC 9728 §5.1: every challenge says where to read which tokens are good here, and who issues them.
+  const metadata = `resource_metadata="${issuer}${PROTECTED_RESOURCE_METADATA}"`;
+  const withMetadata = (challenge: string) => `${challenge}${challenge.includes(' ') ? ',' : ''} ${metadata}`;
+
   const answer = (ctx: Context, { status, code, detail, errors, challenge, retryAfterSeconds }: Told): void => {
     const requestId: string = ctx.state.requestId;
     ctx.status = status;
     if (status === 503) ctx.set('Retry-After', '5');
     if (retryAfterSeconds !== undefined) ctx.set('Retry-After', String(retryAfterSeconds));
-    if (challenge) ctx.set('WWW-Authenticate', challenge);
+    if (challenge) ctx.set('WWW-Authenticate', withMetadata(challenge));
     if (wantsPage(ctx)) {
       pages.render(ctx, 'error', { code, requestId });
       return;

@@ -29,6 +29,7 @@ const DATA_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 /** Headers every answer bears: no framing, no sniffing, no referrer to other origins, and a policy that runs nothing. */
 export const securityHeaders = (issuer: string): Middleware => {
+  const { protocol, hostname } = new URL(issuer);
   const fixed = helmet({
     contentSecurityPolicy: false,
     crossOriginEmbedderPolicy: false,
@@ -39,7 +40,8 @@ export const securityHeaders = (issuer: string): Middleware => {
     frameguard: { action: 'deny' },
     // JWKS, discovery and userinfo are read by pages of other origins; CORS decides there.
     crossOriginResourcePolicy: { policy: 'cross-origin' },
-    hsts: issuer.startsWith('https:') ? { maxAge: 31_536_000, includeSubDomains: false } : false,
+    // For this machine it would bind every other server on it, and browsers heed it there.
+    hsts: protocol === 'https:' && !LOOPBACK.has(hostname) ? { maxAge: 31_536_000, includeSubDomains: false } : false,
   }) as unknown as Middleware;
   // The same for every answer, so they are made once. A page has all of them, data only those that mean something without a page.
   const response = new ServerResponse(new IncomingMessage(new Socket()));

@@ -97,7 +97,13 @@ export const createConfiguration = (
       long: { signed: true, httpOnly: true, sameSite: 'lax', secure: https, path: '/' },
       short: { signed: true, httpOnly: true, sameSite: 'lax', secure: https },
     },
-    discovery: { ...registering.discovery, ui_locales_supported: ['en', 'zh-CN'], claim_types_supported: ['normal'] },
+    discovery: {
+      ...registering.discovery,
+      ui_locales_supported: ['en', 'zh-CN'],
+      claim_types_supported: ['normal'],
+      // RFC 9728 §4: our own API; others name us themselves.
+      protected_resources: [settings.issuer],
+    },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
     // OAuth grant, which never was a login.
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),

@@ -116,8 +116,8 @@ export type Running = {
   stop(): Promise<Ended>;
 };
 
-const startUntil = async (path: string, env: Environment, ready: RegExp): Promise<Running> => {
-  const { child, output, ended } = start(path, [], env);
+const startUntil = async (path: string, env: Environment, ready: RegExp, args: string[] = []): Promise<Running> => {
+  const { child, output, ended } = start(path, args, env);
   child.stdin.end();
   let over = false;
   ended.then(() => {
@@ -170,6 +170,9 @@ export const startService = async (env: Environment = {}): Promise<Service> => {
 
 /** Starts scripts/demo-rp.ts, which listens where src/demo.ts says. */
 export const startDemo = (env: Environment): Promise<Running> => startUntil('scripts/demo-rp.ts', env, /Demo app: /);
+
+/** Starts a script that goes on running, and waits until it has written that it is `ready`. */
+export const startScript = startUntil;
 
 /** What a start-up card says, by the name of the line. */
 export const cardOf = (output: string): Record<string, string> =>

@@ -27,7 +27,7 @@ const answerTo = async (route: Middleware, init: RequestInit = {}, path = '/') =
     { issuer: ISSUER, trustProxy: 0, cookieKeys: ['key'] },
     logger,
     formBody,
-    errorHandler(pages, logger),
+    errorHandler('https://id.example.com', pages, logger),
     createRequestContext(),
   );
   app.use(route);

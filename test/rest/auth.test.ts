@@ -191,14 +191,16 @@ test('a token that is forged, altered, of another type, algorithm or service is 
     const { status, body, headers } = await rest.get('/users/me', bearer(token));
     t.is(status, 401, name);
     t.is(body.detail, 'Could not validate credentials', name);
-    t.regex(headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token"/, name);
+    t.regex(headers.get('www-authenticate') ?? '', /^Bearer error="invalid_token", resource_metadata="[^"]+"$/, name);
   }
 });
 
 test('no credentials at all are a 401 without an error code (RFC 6750 §3.1)', async (t) => {
   const { status, headers, body } = await rest.get('/users/me');
   t.is(status, 401);
-  t.is(headers.get('www-authenticate'), 'Bearer');
+  // RFC 9728 §5.1
+  const metadata = `${server.issuer}/.well-known/oauth-protected-resource`;
+  t.is(headers.get('www-authenticate'), `Bearer resource_metadata="${metadata}"`);
   t.is(headers.get('content-type'), 'application/problem+json');
   t.is(body.detail, 'Could not validate credentials');
 });

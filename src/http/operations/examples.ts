@@ -155,6 +155,18 @@ export const metadata = {
   jwks_uri: 'https://id.example.com/oauth/jwks',
 };
 
+export const protectedResource = {
+  resource: 'https://id.example.com',
+  authorization_servers: ['https://id.example.com'],
+  resource_name: 'User Auth',
+  resource_documentation: 'https://id.example.com/docs',
+  scopes_supported: ['read:profile', 'write:profile'],
+  bearer_methods_supported: ['header' as const],
+  dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'PS256'],
+  dpop_bound_access_tokens_required: false,
+  tls_client_certificate_bound_access_tokens: false,
+};
+
 export const jwks = {
   keys: [{ kty: 'EC', crv: 'P-256', x: 'f83O…', y: 'x_FE…', kid: 'Zxk…', alg: 'ES256', use: 'sig' }],
 };

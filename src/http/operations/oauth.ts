@@ -4,6 +4,17 @@ import type { Operations } from '../operation.ts';
 import * as examples from './examples.ts';
 
 const Metadata = z.looseObject({ issuer: z.string() });
+const ProtectedResource = z.strictObject({
+  resource: z.string(),
+  authorization_servers: z.array(z.string()),
+  resource_name: z.string(),
+  resource_documentation: z.string(),
+  scopes_supported: z.array(z.string()),
+  bearer_methods_supported: z.array(z.enum(['header', 'body', 'query'])),
+  dpop_signing_alg_values_supported: z.array(z.string()),
+  dpop_bound_access_tokens_required: z.boolean(),
+  tls_client_certificate_bound_access_tokens: z.boolean(),
+});
 
 const Authorization = z.looseObject({
   client_id: z.string(),
@@ -90,6 +101,19 @@ export const oauthOperations = {
     auth: 'none',
     answers: {
       200: { description: 'Where everything is, and what is supported', body: Metadata, example: examples.metadata },
+    },
+  },
+  'GET /.well-known/oauth-protected-resource': {
+    tag: 'Discovery',
+    summary: 'Which tokens this API takes, and who issues them (RFC 9728)',
+    description: 'Every 401 and 403 of the REST API leads here by `resource_metadata` in `WWW-Authenticate`.',
+    auth: 'none',
+    answers: {
+      200: {
+        description: 'The metadata of the REST API as a protected resource',
+        body: ProtectedResource,
+        example: examples.protectedResource,
+      },
     },
   },
   'GET /oauth/jwks': {
