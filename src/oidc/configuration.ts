@@ -3,7 +3,6 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
-import { findClient } from './client-documents.ts';
 import type { ExternalKey } from './external-keys.ts';
 import { authorizationDetails } from './features/authorization-details.ts';
 import { type ClientSettings, clientFeatures } from './features/clients.ts';
@@ -12,6 +11,7 @@ import { type RequestAndKeySettings, requestsAndKeys } from './features/requests
 import { resourceIndicators } from './features/resources.ts';
 import { exchanged } from './features/token-exchange.ts';
 import { createFindAccount } from './find-account.ts';
+import { findClient } from './find-client.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';

@@ -9,6 +9,7 @@ import type { Detail } from './authorization-details.ts';
 import { findClient } from './client-documents.ts';
 import { withEarlierConsent } from './earlier-consent.ts';
 import type { SubjectOf } from './features/pairwise.ts';
+import { findClient } from './find-client.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
 /** What a page has to ask, and for whom. */

@@ -294,6 +294,24 @@ test.serial(
   },
 );
 
+test.serial('RFC 8693 §5: no client gives itself the right to exchange tokens, whoever let it in', async (t) => {
+  const exchange = {
+    token_endpoint_auth_method: 'client_secret_basic',
+    grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:token-exchange'],
+    token_exchange: { resources: ['https://api.example/'], impersonation: true },
+  };
+  const letIn = bearer(await initialToken());
+  for (const headers of [{}, letIn])
+    for (const asked of [exchange, { ...exchange, grant_types: ['authorization_code'] }]) {
+      const { status, body } = await rest.post('/oauth/register', { ...PUBLIC, ...asked }, headers);
+      t.is(status, 400);
+      t.is(body.error, 'invalid_client_metadata');
+    }
+  const client = await registered({ token_endpoint_auth_method: 'client_secret_basic' }, letIn);
+  const { path, auth } = managed(client);
+  t.is((await rest.put(path, { ...PUBLIC, ...exchange, client_id: client.client_id }, auth)).status, 400);
+});
+
 test.serial('an initial access token that has expired or was revoked registers nothing', async (t) => {
   const expired = await initialToken();
   await server.database.pool.query(
