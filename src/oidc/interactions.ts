@@ -6,7 +6,6 @@ import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import type { Detail } from './authorization-details.ts';
-import { findClient } from './client-documents.ts';
 import { withEarlierConsent } from './earlier-consent.ts';
 import type { SubjectOf } from './features/pairwise.ts';
 import { findClient } from './find-client.ts';

@@ -1,7 +1,7 @@
 import { SCOPES } from '../domain/claims.ts';
 import type { SelfRegistration } from '../storage/clients.ts';
 import { isMetadata } from './client-metadata.ts';
-import { TOKEN_EXCHANGE } from './features/token-exchange.ts';
+import { TOKEN_EXCHANGE } from './exchange-policy.ts';
 import { faultOfRedirectUri } from './redirect-uris.ts';
 
 export type RegistrationErrorCode =
