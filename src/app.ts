@@ -23,6 +23,7 @@ import { createVerification } from './domain/verification.ts';
 import { createProviders, type FederationSettings } from './federation/providers.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
+import { createDevicePages } from './http/device-pages.ts';
 import { dispatch } from './http/dispatch.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
@@ -61,21 +62,28 @@ import { createTrips } from './http/trips.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
+import { createApprovals } from './oidc/approvals.ts';
 import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
+import { createCallRequests } from './oidc/call-requests.ts';
+import { createClientCalls } from './oidc/client-calls.ts';
 import { createClientDocumentReader } from './oidc/client-documents.ts';
 import { createClientRegistry } from './oidc/clients.ts';
 import { createConnectedApps } from './oidc/connected-apps.ts';
 import { createDpopProofs } from './oidc/dpop-proofs.ts';
 import { createEngine } from './oidc/engine.ts';
+import { tellClientsOurselves } from './oidc/engine-internals.ts';
+import { TOKEN_EXCHANGE } from './oidc/exchange-policy.ts';
+import { decoupled } from './oidc/features/decoupled.ts';
 import { createCertificates } from './oidc/features/mtls.ts';
 import { subjectsOf } from './oidc/features/pairwise.ts';
-import { TOKEN_EXCHANGE, TOKEN_EXCHANGE_PARAMETERS, tokenExchange } from './oidc/features/token-exchange.ts';
+import { TOKEN_EXCHANGE_PARAMETERS, tokenExchange } from './oidc/features/token-exchange.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
+import { announcingArtifacts, createLogoutNotices } from './oidc/logout-notices.ts';
 import { createOutbound } from './oidc/outbound.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createReplays } from './oidc/replays.ts';
@@ -109,9 +117,18 @@ export type AppSettings = EngineSettings &
   };
 
 /** Everything wired, nothing listening. */
-export const createApp = async (settings: AppSettings, stores: Stores, log: Logger) => {
+export const createApp = async (settings: AppSettings, opened: Stores, log: Logger) => {
   const { issuer, production, trustProxy, version, smtpUrl, mailFrom } = settings;
   const secrets = createSecrets(settings.masterKey);
+  const clientCalls = createClientCalls(
+    opened.outgoingCalls,
+    secrets,
+    createOutbound(settings.outbound ?? {}),
+    (clientId, told) => createCallRequests(provider)(clientId, told),
+    log,
+  );
+  const notices = createLogoutNotices(opened, clientCalls);
+  const stores: Stores = { ...opened, artifacts: announcingArtifacts(opened.artifacts, notices) };
   const throttles = createThrottles(stores.rateLimits, settings.rateLimits);
   const context = createRequestContext();
   const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, context.facts);
@@ -139,7 +156,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer, (id) =>
     labelIn(providers.all, id),
   );
-  const alerts = createAlerts(stores, accounts, mail, audit);
+  const alerts = createAlerts(stores, accounts, mail, audit, issuer);
   const deletion = createDeletion(stores, mail, audit);
   const verification = createVerification(stores, mail, audit, throttles.mayMail, issuer);
 
@@ -159,16 +176,21 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   );
   const knownClients = createKnownClients(stores.clients, secrets, documents);
   const resources = createResourceRegistry(stores, audit, issuer);
+  await resources.follow();
   const enginePages = createEnginePages(pages, labelOf, storeDown);
+  const apart = decoupled(createDevicePages(pages, enginePages), accounts, alerts, audit, throttles);
   const engine = createEngine(keyring, (jwks) =>
-    createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles),
+    createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles, apart),
   );
+  resources.onDetailTypes(engine.rebuild);
   const { provider } = engine;
   engine.extend((one) =>
     one.on('server_error', (ctx, error) =>
       log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
     ),
   );
+
+  engine.extend((one) => tellClientsOurselves(one, { logout: notices.ended, ping: clientCalls.ping }));
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores, throttles, audit);
@@ -202,7 +224,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     secrets,
     audit,
   );
-  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, registrations, notNoted);
+  const bookkeeping = createBookkeeping(signIns, apps, alerts, audit, registrations, notices, notNoted);
   engine.extend((one) => one.use(bookkeeping));
   const requireUser = createRequireUser(tokens, apiKeys, createCertificates(settings.mtls ?? {}));
   const userImport = createUserImport(stores, foreignHashes, audit);
@@ -237,6 +259,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
   const csrf = createCsrf(secrets, issuer);
   const session = createBrowserSession(provider);
   const interactions = createInteractions(provider, stores, audit, subjectsOf(secrets));
+  const approvals = createApprovals(provider, stores, knownClients, resources, secrets, audit);
   const interactionPages = createInteractionPages(interactions, accounts, providers, pages, csrf);
   const values = createOneTimeValues(stores.artifacts, secrets);
   const codes = createExchangeCodes(values, settings.firstPartyOrigins);
@@ -296,7 +319,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     adminInitialAccessTokenRoutes(initialAccessTokens, requireUser),
     ...(settings.registration === 'off' ? [] : [clientRegistrationRoutes(issuer, registrations, throttles)]),
     homeRoutes(issuer, session, pages),
-    accountRoutes(session, accounts, identities, providers, federation, pages, csrf),
+    accountRoutes(session, accounts, identities, approvals, resources, providers, federation, pages, csrf),
     federation.routes(),
     interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
@@ -325,6 +348,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     audit,
     mail,
     clients,
+    clientCalls,
     initialAccessTokens,
     sweepClients,
   };

@@ -36,9 +36,10 @@ const logStoreErrors = (log: Logger): StoreSettings['onError'] => {
   };
 };
 
-const sweepAll = async ({ artifacts, oneTimeTokens }: Stores): Promise<void> => {
+const sweepAll = async ({ artifacts, oneTimeTokens, sessionClients }: Stores): Promise<void> => {
   while ((await artifacts.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
   while ((await oneTimeTokens.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
+  while ((await sessionClients.sweep(SWEEP_ROWS)) === SWEEP_ROWS);
 };
 
 const serve = async (config: Config, log: Logger) => {
@@ -51,7 +52,7 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients, keyring, mail, sweepClients } = await createApp(
+  const { app, accounts, deletion, clients, keyring, mail, resources, sweepClients, clientCalls } = await createApp(
     {
       ...config,
       ...secrets,
@@ -79,6 +80,8 @@ const serve = async (config: Config, log: Logger) => {
   }, SWEEP_MS);
 
   mail.start();
+  resources.start((error) => log.debug({ err: error }, 'the resource servers were not looked up'));
+  clientCalls.start();
   keyring.start((error) => log.debug({ err: error }, 'the signing keys were not looked after'));
 
   const close = async (signal: string) => {
@@ -88,9 +91,11 @@ const serve = async (config: Config, log: Logger) => {
     log.info({ signal }, 'closing: finishing the requests under way');
     clearInterval(sweep);
     keyring.stop();
+    resources.stop();
     await finished;
     // After the last request, which may have had something to mail.
-    await mail.stop(Math.max(deadline - Date.now(), MAIL_GRACE_MS));
+    const grace = Math.max(deadline - Date.now(), MAIL_GRACE_MS);
+    await Promise.all([mail.stop(grace), clientCalls.stop(grace)]);
     await stores.close();
     log.info('closed');
   };

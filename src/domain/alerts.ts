@@ -11,6 +11,7 @@ export const createAlerts = (
   accounts: Accounts,
   mail: Mail,
   audit: Audit,
+  issuer: string,
 ) => ({
   async passwordChanged(user: User): Promise<void> {
     await mail.send(recipientOf(user), { template: 'password_changed' });
@@ -28,6 +29,22 @@ export const createAlerts = (
       await audit.record({ type: 'token.reused', target: userId, client: clientId });
       const user = await accounts.find(userId);
       if (user) await mail.send(recipientOf(user), { template: 'token_reused', app });
+    });
+  },
+
+  /**
+   * An app asks somebody to approve something. The mail leads to where they decide, and decides nothing; it does not repeat what the app
+   * says, and goes to proven addresses alone, since apps could otherwise write to anybody.
+   *
+   * @param app As people know it.
+   */
+  async approvalRequested(user: User, clientId: string, app: string, scopes: string[], minutes: number): Promise<void> {
+    await atomically(async () => {
+      await audit.record({ type: 'approval.requested', target: user.id, client: clientId, details: { scopes } });
+      if (!user.emailVerified) return;
+      // Signs in who is not signed in yet, and ends on the account page.
+      const link = `${issuer}/login`;
+      await mail.send(recipientOf(user), { template: 'approval_requested', app, link, minutes });
     });
   },
 });

@@ -31,6 +31,7 @@ export type ErrorCode =
   | 'password_too_common'
   | 'unknown_session'
   | 'unknown_app'
+  | 'unknown_approval'
   | 'too_busy'
   | 'unknown_provider'
   | 'invalid_return_to'

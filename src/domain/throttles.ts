@@ -37,6 +37,15 @@ export const DEFAULT_LIMITS = {
   /** Wrong client credentials, for one client from one network: strangers elsewhere cannot lock an app out. */
   'client-account': { points: 20, seconds: 900 },
   'client-network': { points: 100, seconds: 900 },
+  /** Devices that ask for a code, by network. */
+  'device-network': { points: 200, seconds: 900 },
+  /** Codes of devices that are typed and are none: from one network, and from all of them together, since a code is short (RFC 8628 §5.1). */
+  'user-code-network': { points: 20, seconds: 900 },
+  'user-code-total': { points: 1000, seconds: 900 },
+  /** Approvals that apps ask of one person: nobody is asked until they give in. */
+  'approval-account': { points: 5, seconds: 600 },
+  /** People whom an app asks for and who are not there, or not to be asked now. */
+  'approval-client': { points: 100, seconds: 900 },
   /** Requests with one API key. */
   'key-account': { points: 6000, seconds: 60 },
   /** API keys that are not there, from one network. */
@@ -45,6 +54,14 @@ export const DEFAULT_LIMITS = {
 
 export type LimitName = keyof typeof DEFAULT_LIMITS;
 export type Limits = Record<LimitName, Limit>;
+
+/** How often a device, or an app that waits for an approval, may ask whether it has come. @see RFC 8628 §3.2 */
+export const POLL_SECONDS = 5;
+/** Who asks sooner is to wait so much longer from then on (RFC 8628 §3.5), up to a bound. */
+const SLOW_DOWN_SECONDS = 5;
+const MOST_SLOW_DOWNS = 12;
+/** What a request may come too soon for being sent on time, and travelling faster than the one before. */
+const POLL_TOLERANCE_SECONDS = 1;
 
 const INNOCENT_MS = 1_000;
 /** Networks and clients that a process remembers at once. */
@@ -85,6 +102,13 @@ export type FailureThrottle = {
    */
   check(ip: string, account?: string, report?: Report): Promise<void>;
   failed(ip: string, account?: string, report?: Report): Promise<void>;
+};
+
+/** A budget for what is guessed: spent before, so that guesses at once count, and given back for what was no wrong guess. */
+export type GuessThrottle = {
+  /** @throws {DomainError} `too_many_attempts`. */
+  spend(ip: string): Promise<void>;
+  giveBack(ip: string): Promise<void>;
 };
 
 export type Throttles = ReturnType<typeof createThrottles>;
@@ -133,7 +157,34 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
   };
   const byNetwork = (name: LimitName) => failures(limit(name), networkOf);
 
+  /** By network, and by all networks together. */
+  const guesses = (byNetwork: RateLimit, inTotal: RateLimit): GuessThrottle => ({
+    async spend(ip) {
+      // Not both at once: who is refused by network must not use up what is there for everybody.
+      refuse([await byNetwork.spend(networkOf(ip))]);
+      refuse([await inTotal.spend('all')]);
+    },
+    async giveBack(ip) {
+      await Promise.all([byNetwork.refund(networkOf(ip)), inTotal.refund('all')]);
+    },
+  });
+
+  const polls = rateLimits('poll', 1, POLL_SECONDS - POLL_TOLERANCE_SECONDS);
+  const slowDowns = rateLimits('poll-slow-down', 10 * MOST_SLOW_DOWNS, 1200);
+
+  /** Whether who asks for the outcome of this has done so too soon; and makes them wait for longer when they have. */
+  const pollsTooSoon = async (what: string): Promise<boolean> => {
+    const key = sha256(what);
+    const tooSoon = !(await polls.spend(key)).allowed;
+    const { limit, remaining } = tooSoon ? await slowDowns.spend(key) : await slowDowns.look(key);
+    const times = Math.min(limit - remaining, MOST_SLOW_DOWNS);
+    if (times > 0) await polls.block(key, POLL_SECONDS + times * SLOW_DOWN_SECONDS - POLL_TOLERANCE_SECONDS);
+    return tooSoon;
+  };
+
   const mails = limit('mail-account');
+  const approvals = limit('approval-account');
+  const strangers = limit('approval-client');
 
   return {
     limits,
@@ -150,6 +201,16 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     tokenEndpoints: byNetwork('client-network'),
     registrations: counting(undefined, limit('registration-network')),
     documents: counting(undefined, limit('document-network')),
+    pollsTooSoon,
+    deviceCodes: counting(undefined, limit('device-network')),
+    userCodes: guesses(limit('user-code-network'), limit('user-code-total')),
+    /** Asking a person to approve something. @throws {DomainError} `too_many_attempts`. */
+    approvals: { spend: async (userId: string) => refuse([await approvals.spend(userId)]) },
+    /** An app asks for people by name: those it misses are counted. @throws {DomainError} `too_many_attempts`. */
+    strangers: {
+      check: async (clientId: string) => refuse([await strangers.look(sha256(clientId))]),
+      missed: async (clientId: string) => void (await strangers.spend(sha256(clientId))),
+    },
     key: limit('key-account'),
     unknownKeys: byNetwork('key-network'),
   };

@@ -52,6 +52,7 @@ const STATUS = {
   client_without_secret: 409,
   password_too_common: 422,
   unknown_session: 404,
+  unknown_approval: 404,
   unknown_app: 404,
   too_busy: 503,
   unknown_provider: 404,

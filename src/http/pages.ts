@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type Koa from 'koa';
 import nunjucks from 'nunjucks';
+import type { DeviceFault, Place } from '../oidc/features/decoupled.ts';
 import { type Locale, localeOf, sentenceOf, translatorOf, type Words, words } from './locale.ts';
 import type { MailLinkViews } from './mail-link-views.ts';
 
@@ -36,6 +37,8 @@ export type FieldError = keyof Words['login']['fieldErrors']['login'];
 /** `text` replaces the words the locales have for the scope; a scope with neither shows its name. */
 export type ScopeLine = { name: string; text?: string | undefined };
 /** An API, and what is asked for there; the words are its own. */
+type Told = { en: string; 'zh-CN'?: string | undefined };
+export type DetailLine = { title: Told; host: string; lines: { label: Told; value: string }[] };
 export type ResourceLine = {
   name: string;
   host: string;
@@ -74,15 +77,28 @@ export type ViewData = MailLinkViews & {
     csrf: string;
     client: ClientCard;
     account: { label: string };
-    /** Host that the answer goes to. */
-    redirectHost: string;
+    /** Host that the answer goes to; none when the app runs on another device. */
+    redirectHost: string | undefined;
     scopes: ScopeLine[];
     /** Single claims asked for by name, beyond what the scopes carry. */
     claims?: string[];
     /** What is asked for at other APIs. */
     resources?: ResourceLine[];
+    /** What is asked for there in detail. */
+    details?: DetailLine[];
     alreadyGranted?: ScopeLine[];
   };
+  /** Where the code that another device shows is typed. */
+  device: { action: string; xsrf: string; userCode?: string | undefined; error?: DeviceFault | undefined };
+  'device-confirm': {
+    action: string;
+    xsrf: string;
+    userCode: string;
+    client: ClientCard;
+    scopes: ScopeLine[];
+    place: Place;
+  };
+  'device-done': { client?: ClientCard | undefined; allowed: boolean };
   logout: { action: string; xsrf: string; client?: ClientCard; account?: { label: string } };
   'logged-out': {
     client?: ClientCard;
@@ -109,6 +125,8 @@ export type ViewData = MailLinkViews & {
     hasPassword: boolean;
     identities: { id: string; label: string; name: string }[];
     providers: { id: string; label: string }[];
+    /** What apps wait for the person to approve. */
+    approvals: ApprovalCard[];
   };
   /** Another provider did not sign somebody in, and there is no form to say it on. */
   'provider-failed': { provider: string; error: LoginError; backHref: string };
@@ -121,6 +139,18 @@ export type ViewData = MailLinkViews & {
     /** Its text, cut at its links. */
     text: { text: string; href?: string }[];
   };
+};
+export type ApprovalCard = {
+  id: string;
+  client: ClientCard;
+  scopes: ScopeLine[];
+  claims: string[];
+  resources: ResourceLine[];
+  /** The app's own words, to be compared with what it shows elsewhere. */
+  bindingMessage?: string | undefined;
+  place: Place;
+  askedAt: Date;
+  expiresAt: Date;
 };
 export type KeptMail = { href: string; to: string; subject: string; locale: string; createdAt: Date };
 export type View = keyof ViewData;
@@ -218,28 +248,55 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
   const account = 'account' in data && data.account ? { label: plainText(data.account.label) } : undefined;
   const shown = { ...data, client, account };
 
-  if (view === 'consent') {
-    const { scopes, claims = [], resources = [], alreadyGranted = [] } = data as ViewData['consent'];
-    const line = ({ name, text }: ScopeLine) => {
-      const known = Object.hasOwn(words.consent.scopes, name);
-      return { name: plainText(name), known, text: text ?? (known ? t(`consent.scopes.${name}`) : undefined) };
-    };
-    const claimNames = claims.map((name) =>
-      Object.hasOwn(words.consent.claims, name) ? t(`consent.claims.${name}`) : plainText(name),
+  const line = ({ name, text }: ScopeLine) => {
+    const known = Object.hasOwn(words.consent.scopes, name);
+    return { name: plainText(name), known, text: text ?? (known ? t(`consent.scopes.${name}`) : undefined) };
+  };
+  const claimList = (claims: string[]) =>
+    new Intl.ListFormat(locale, { style: 'narrow' }).format(
+      claims.map((name) => (Object.hasOwn(words.consent.claims, name) ? t(`consent.claims.${name}`) : plainText(name))),
     );
+  const resourceShown = (resource: ResourceLine) => ({
+    name: plainText(resource.name),
+    host: plainText(resource.host),
+    scopes: resource.scopes.map(({ name, description }) =>
+      line({ name, text: description && plainText(description[locale] ?? description.en) }),
+    ),
+  });
+  const placeShown = ({ ip, userAgent }: Place) => ({ ip: plainText(ip), userAgent: plainText(userAgent) });
+
+  if (view === 'consent') {
+    const { scopes, claims = [], resources = [], details = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const inLanguage = (told: Told) => plainText(told[locale] ?? told.en);
     return {
       ...shown,
       scopes: scopes.map(line),
       alreadyGranted: alreadyGranted.map(line),
-      resources: resources.map((resource) => ({
-        name: plainText(resource.name),
-        host: plainText(resource.host),
-        scopes: resource.scopes.map(({ name, description }) =>
-          line({ name, text: description && plainText(description[locale] ?? description.en) }),
-        ),
+      resources: resources.map(resourceShown),
+      details: details.map(({ title, host, lines }) => ({
+        title: inLanguage(title),
+        host: plainText(host),
+        lines: lines.map(({ label, value }) => ({ label: inLanguage(label), value: plainText(value) })),
       })),
-      claims: new Intl.ListFormat(locale, { style: 'narrow' }).format(claimNames),
+      claims: claimList(claims),
     };
+  }
+  if (view === 'device-confirm') {
+    const { scopes, place } = data as ViewData['device-confirm'];
+    return { ...shown, scopes: scopes.map(line), place: placeShown(place) };
+  }
+  if (view === 'account') {
+    const { approvals } = data as ViewData['account'];
+    const cards = approvals.map(({ client: app, scopes, claims, resources, bindingMessage, place, ...rest }) => ({
+      ...rest,
+      client: presentClient(app, t('client.unnamed')),
+      scopes: scopes.map(line),
+      claims: claimList(claims),
+      resources: resources.map(resourceShown),
+      bindingMessage: bindingMessage === undefined ? undefined : plainText(bindingMessage),
+      place: placeShown(place),
+    }));
+    return { ...shown, approvals: cards };
   }
   if (view === 'error') {
     const { code } = data as ViewData['error'];

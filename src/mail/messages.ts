@@ -21,6 +21,8 @@ export type Message =
   | { template: 'sign_in_locked' }
   /** A spent refresh token was presented: its sign-in was ended. */
   | { template: 'token_reused'; app: string }
+  /** An app waits for the person to approve something on their account page, where the link leads. */
+  | { template: 'approval_requested'; app: string; link: string; minutes: number }
   /** Another provider, by its name, now signs in to the account, or does no longer. */
   | { template: 'sign_in_method_added'; provider: string }
   | { template: 'sign_in_method_removed'; provider: string };

@@ -25,6 +25,16 @@ const signedInOf = (result: unknown): string | undefined => {
   return typeof login?.accountId === 'string' ? login.accountId : undefined;
 };
 
+/**
+ * What a person decides, on another device than the one that asks. It is kept for a while after it has expired, for who asks then is to be
+ * told so (RFC 8628 §3.5, CIBA Core §11: expired_token).
+ */
+const DECIDED: Record<string, (payload: AdapterPayload) => boolean> = {
+  DeviceCode: ({ accountId, error }) => accountId !== undefined || error !== undefined,
+  BackchannelAuthenticationRequest: ({ grantId, error }) => grantId !== undefined || error !== undefined,
+};
+const EXPIRED_FOR_SECONDS = 600;
+
 const PUSHED = 'PushedAuthorizationRequest';
 
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
@@ -102,6 +112,25 @@ const artifactAdapter = (
     return open(record, id);
   };
 
+  const isDecided = DECIDED[model];
+  // Short: a person types it. Under a key that is not in the store, it cannot be found there by trying all there are.
+  const userCodeHash = (userCode: string) => secrets.keyedHash('user-code', userCode);
+
+  /** Lets one decision through, of however many at once in whatever process; and nothing that was read before it afterwards. */
+  const decideOnce = async (
+    id: string,
+    { accountId, ...payload }: AdapterPayload,
+    expiresAt: number,
+  ): Promise<void> => {
+    const decided = isDecided?.({ accountId, ...payload });
+    const mark = [`${model}Decision`, sha256(id)] as const;
+    if (decided) {
+      if (!(await artifacts.consume(...mark))) throw new errors.InvalidRequest('this was decided already');
+    } else if ((await artifacts.find(...mark))?.consumedAt !== undefined)
+      throw new errors.InvalidRequest('this was decided already');
+    else await artifacts.upsert(...mark, { payload: '-', expiresAt, ...(accountId !== undefined && { accountId }) });
+  };
+
   /**
    * A pushed request is spent when its authorization is complete, which may be later than it is good for: it is remembered for as long as
    * an interaction that began with it, so that of two that began in time one gets through. (The engine takes none up past its own time.)
@@ -115,14 +144,16 @@ const artifactAdapter = (
     async upsert(id, payload, expiresIn) {
       const generation =
         payload.clientId === undefined ? null : ((await known.generationOf(payload.clientId)) ?? 'of none');
-      const expiresAt = payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0);
+      const goodUntil = payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0);
+      const expiresAt = goodUntil + (isDecided ? EXPIRED_FOR_SECONDS : 0);
+      if (isDecided) await decideOnce(id, payload, expiresAt);
       if (typeof payload.parJti === 'string') await outlive(payload.parJti, expiresAt);
       await artifacts.upsert(model, sha256(id), {
         payload: secrets.seal(JSON.stringify([id, payload, generation]), context),
         expiresAt,
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
-        userCodeHash: payload.userCode === undefined ? undefined : sha256(payload.userCode),
+        userCodeHash: payload.userCode === undefined ? undefined : userCodeHash(payload.userCode),
         // A sign-in that is done, and whose browser has not gone on yet, is its person's too: a ban or a new password ends it.
         accountId: payload.accountId ?? signedInOf(payload.result) ?? payload.session?.accountId,
       });
@@ -130,7 +161,7 @@ const artifactAdapter = (
 
     find,
     findByUid: async (uid) => open(await artifacts.findByUid(model, uid)),
-    findByUserCode: async (userCode) => open(await artifacts.findByUserCode(model, sha256(userCode))),
+    findByUserCode: async (userCode) => open(await artifacts.findByUserCode(model, userCodeHash(userCode))),
 
     async consume(id) {
       if (await artifacts.consume(model, sha256(id))) return;

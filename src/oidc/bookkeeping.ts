@@ -3,6 +3,7 @@ import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Alerts } from '../domain/alerts.ts';
 import type { Audit } from '../domain/audit.ts';
 import type { ConnectedApps } from './connected-apps.ts';
+import type { LogoutNotices } from './logout-notices.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 import type { ClientRegistrations } from './self-registration.ts';
 import type { SignInList } from './sign-ins.ts';
@@ -19,12 +20,20 @@ export const createBookkeeping = (
   alerts: Alerts,
   audit: Audit,
   registrations: Pick<ClientRegistrations, 'used'>,
+  notices: LogoutNotices,
   failed: (error: Error) => void,
 ): Middleware => {
   const atAuthorization = async (ctx: KoaContextWithOIDC) => {
     const { session } = ctx.oidc;
     if (!session?.accountId) return;
-    await signIns.noteBrowser(session.accountId, session.uid, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+    const { uid, accountId, exp } = session;
+    const { clientId = '', backchannelLogoutUri } = ctx.oidc.client ?? {};
+    const sid = session.authorizations?.[clientId]?.sid;
+    const noted = signIns.noteBrowser(accountId, uid, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
+    // Whom to tell when the session ends, which nothing may be left of then. Each use makes it live longer.
+    const extended = exp === undefined ? undefined : notices.extend(uid, exp);
+    await Promise.all([noted, extended]);
+    if (exp !== undefined && backchannelLogoutUri && sid) await notices.note(uid, clientId, accountId, sid, exp);
   };
 
   const atToken = async (ctx: KoaContextWithOIDC) => {
@@ -50,6 +59,8 @@ export const createBookkeeping = (
   const notes: Record<string, (ctx: KoaContextWithOIDC) => Promise<void>> = {
     authorization: atAuthorization,
     resume: atAuthorization,
+    code_verification: atAuthorization,
+    device_resume: atAuthorization,
     token: atToken,
     end_session_confirm: atSignOut,
   };

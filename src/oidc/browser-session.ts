@@ -18,10 +18,13 @@ export const createBrowserSession = (provider: Provider) => {
       return (await provider.Session.get(provider.createContext(req, res))).accountId;
     },
 
-    /** As `accountId`, and when they signed in, in epoch seconds. */
-    async signedIn(req: IncomingMessage, res: ServerResponse): Promise<{ accountId: string; at: number } | undefined> {
-      const { accountId, loginTs } = await provider.Session.get(provider.createContext(req, res));
-      return accountId === undefined ? undefined : { accountId, at: loginTs ?? 0 };
+    /** As `accountId`, and when they signed in, in epoch seconds, and how (RFC 8176). */
+    async signedIn(
+      req: IncomingMessage,
+      res: ServerResponse,
+    ): Promise<{ accountId: string; at: number; amr: string[] | undefined } | undefined> {
+      const { accountId, loginTs, amr } = await provider.Session.get(provider.createContext(req, res));
+      return accountId === undefined ? undefined : { accountId, at: loginTs ?? 0, amr };
     },
 
     /** Where a browser signs in without an app that sent it: an authorization request of our own that yields nothing. */

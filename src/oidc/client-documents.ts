@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Client, errors, type Provider } from 'oidc-provider';
+import { errors } from 'oidc-provider';
 import { DomainError } from '../domain/errors.ts';
 import type { Throttle } from '../domain/throttles.ts';
 import type { ClientDocument, ClientDocuments } from '../storage/client-documents.ts';
@@ -62,16 +62,6 @@ const busy = (status: 429 | 503, why: string): Error => {
 /** Whether this means that there is no such client now, for reasons that are the client's. */
 export const isClientFault = (error: unknown): boolean =>
   error instanceof errors.InvalidClient || error instanceof errors.InvalidClientMetadata;
-
-/** The client; undefined also where its document cannot be had. */
-export const findClient = async (provider: Provider, clientId: string): Promise<Client | undefined> => {
-  try {
-    return await provider.Client.find(clientId);
-  } catch (error) {
-    if (error instanceof errors.OIDCProviderError) return undefined;
-    throw error;
-  }
-};
 
 export type ClientDocumentReader = ReturnType<typeof createClientDocumentReader>;
 

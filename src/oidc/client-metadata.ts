@@ -1,19 +1,25 @@
 import { z } from 'zod';
-import { ExchangePolicy } from './features/token-exchange.ts';
+import { ExchangePolicy } from './exchange-policy.ts';
 
 const text = z.string().min(1).max(2000);
 const uris = z.array(text).max(100);
 const words = z.array(z.string().min(1).max(200)).max(100);
 
 /**
- * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2, RP-Initiated Logout §3.1, RFC 8705, RFC 9101, RFC 9126,
+ * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2, RP-Initiated Logout §3.1,
+ * Back-Channel Logout §2.2, CIBA Core §4, RFC 8705, RFC 9101, RFC 9126,
  * RFC 9449, RFC 9701 and JARM that this server acts on or shows, and `profile`, which is ours. Which values they take, the engine's own rules say.
  */
 const members = {
   application_type: text,
+  authorization_details_types: words,
   authorization_encrypted_response_alg: text,
   authorization_encrypted_response_enc: text,
   authorization_signed_response_alg: text,
+  backchannel_client_notification_endpoint: text,
+  backchannel_logout_session_required: z.boolean(),
+  backchannel_logout_uri: text,
+  backchannel_token_delivery_mode: text,
   client_name: z.string().min(1).max(200),
   client_uri: text,
   contacts: words,

@@ -5,8 +5,8 @@ import type { ClientMetadata, ClientRecord } from '../storage/clients.ts';
 import { isInformative, isMetadata } from './client-metadata.ts';
 import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
+import { ExchangePolicy, TOKEN_EXCHANGE } from './exchange-policy.ts';
 import { holdToProfile } from './features/fapi.ts';
-import { ExchangePolicy, TOKEN_EXCHANGE } from './features/token-exchange.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
@@ -14,6 +14,8 @@ export type RequestedClient = Record<string, unknown> & { client_id?: unknown; c
 
 /** The methods that need no secret. One that the engine does not know counts as needing it, so that the engine names what is wrong. */
 const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none', 'tls_client_auth', 'self_signed_tls_client_auth'];
+
+const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
 
 /** A secret somebody chose: it must at least not be guessed at the token endpoint. */
 const MIN_SECRET_LENGTH = 16;
@@ -60,6 +62,9 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     // RFC 6749 §4.4: only a client that can authenticate may act for itself.
     if (metadata.token_endpoint_auth_method === 'none' && [metadata.grant_types].flat().includes('client_credentials'))
       throw invalid('grant_types: client_credentials needs client authentication');
+    // CIBA Core §4: whoever knows a client_id could otherwise ask people for approvals.
+    if (metadata.token_endpoint_auth_method === 'none' && [metadata.grant_types].flat().includes(CIBA_GRANT))
+      throw invalid(`grant_types: ${CIBA_GRANT} needs client authentication`);
     if (metadata.token_endpoint_auth_method === 'none' && needsSecretAsKey({ ...metadata, client_id: clientId }))
       throw invalid('a client that does not authenticate has no secret: choose asymmetric algorithms');
     // What a client may have on others' behalf, and how: bound tokens are not exchanged, and nobody exchanges without proof of who they are.

@@ -3,13 +3,15 @@ import type { Accounts } from '../domain/accounts.ts';
 import { SCOPES } from '../domain/claims.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Consents } from '../storage/consents.ts';
-import { findClient } from './client-documents.ts';
 import type { ExternalKey } from './external-keys.ts';
+import { authorizationDetails } from './features/authorization-details.ts';
 import { type ClientSettings, clientFeatures } from './features/clients.ts';
+import type { Decoupled } from './features/decoupled.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { exchanged } from './features/token-exchange.ts';
 import { createFindAccount } from './find-account.ts';
+import { findClient } from './find-client.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';
@@ -50,6 +52,7 @@ export const createConfiguration = (
   resources: ResourceRegistry,
   pages: EnginePages,
   outbound: Outbound,
+  decoupled: Decoupled,
 ): Configuration => {
   const https = settings.issuer.startsWith('https:');
   const refreshable = (scopes: ReadonlySet<string>): boolean => scopes.has('offline_access') || !scopes.has('openid');
@@ -104,8 +107,8 @@ export const createConfiguration = (
       protected_resources: [settings.issuer],
     },
     // Offline access ends with its refresh token, not with the browser session (OIDC Core §11); neither does a plain
-    // OAuth grant, which never was a login.
-    expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
+    // OAuth grant, which never was a login; nor what is allowed in one place for an app that runs in another.
+    expiresWithSession: async (_ctx, token) => token.kind !== 'DeviceCode' && !refreshable(token.scopes),
     // What our own routes read off a first-party token, and the grant that they ask after.
     extraTokenClaims: async (_ctx, token) => {
       if (token.kind !== 'AccessToken') return undefined;
@@ -118,6 +121,7 @@ export const createConfiguration = (
     },
     features: {
       ...asking.features,
+      ...decoupled.features,
       claimsParameter: { enabled: true },
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -144,6 +148,7 @@ export const createConfiguration = (
         externalSigningSupport: { enabled: true, ack: 'experimental-01' },
       }),
       resourceIndicators: resourceIndicators(settings, resources),
+      richAuthorizationRequests: authorizationDetails(resources),
       revocation: {
         enabled: true,
         // RFC 7009 §2.1: a client revokes its own tokens. Somebody else's stays as it is, and nothing is said about it.
@@ -163,6 +168,7 @@ export const createConfiguration = (
     loadExistingGrant: createLoadGrant(consents),
     renderError: (ctx, out, error) => pages.error(ctx, out, error),
     routes: {
+      ...decoupled.routes,
       authorization: '/oauth/authorize',
       token: '/oauth/token',
       revocation: '/oauth/revoke',
@@ -173,6 +179,7 @@ export const createConfiguration = (
       pushed_authorization_request: '/oauth/par',
     },
     ttl: {
+      ...decoupled.ttl,
       AccessToken: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,
       AuthorizationCode: 60,
       ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? settings.accessTokenTtlSeconds,

@@ -4,7 +4,7 @@ import { DomainError } from '../domain/errors.ts';
 import type { Secrets } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { artifactsOfAccount } from './adapter.ts';
-import { findClient } from './client-documents.ts';
+import { findClient } from './find-client.ts';
 import type { KnownClients } from './known-clients.ts';
 
 /** An app that a person has let use their account. */

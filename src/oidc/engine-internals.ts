@@ -1,5 +1,6 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
+import { randomUUID } from 'node:crypto';
 import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
@@ -92,6 +93,52 @@ export const understoodMetadata = async (
     metadata: Record<string, unknown>,
   ) => { metadata(): Record<string, unknown> };
   return new EngineClient(metadata).metadata();
+};
+
+/**
+ * Lets what the engine would tell an app's server at once be told from our outbox.
+ * Relies on: the engine calls `client.backchannelLogout(accountId, sid)` for each app of a session that ends by RP-initiated logout, and
+ * `client.backchannelPing(request)` from `backchannelResult`, and does not care how they do it.
+ */
+export const tellClientsOurselves = (
+  provider: Provider,
+  told: {
+    logout(clientId: string, accountId: string, sid: string): Promise<void>;
+    ping(clientId: string, notificationToken: string, authReqId: string): Promise<void>;
+  },
+): void => {
+  Object.assign(provider.Client.prototype, {
+    backchannelLogout(this: { clientId: string }, accountId: string, sid: string): Promise<void> {
+      return told.logout(this.clientId, accountId, sid);
+    },
+    backchannelPing(
+      this: { clientId: string },
+      { jti, params }: { jti: string; params: { client_notification_token: string } },
+    ): Promise<void> {
+      return told.ping(this.clientId, params.client_notification_token, jti);
+    },
+  });
+};
+
+/**
+ * A Logout Token, signed by the current key as the app's ID tokens are (OpenID Connect Back-Channel Logout §2.4).
+ * Relies on: `provider.IdToken` takes claims, a mask and extra claims, and issues for `use: 'logout'`.
+ */
+export const logoutToken = (provider: Provider, client: Client, accountId: string, sid: string): Promise<string> => {
+  const IdToken = provider.IdToken as unknown as new (
+    claims: { sub: string },
+    context: { client: Client; ctx: undefined },
+  ) => {
+    mask: Record<string, null>;
+    set(name: string, value: unknown): void;
+    issue(options: { use: 'logout' }): Promise<string>;
+  };
+  const token = new IdToken({ sub: accountId }, { client, ctx: undefined });
+  token.mask = { sub: null };
+  token.set('events', { 'http://schemas.openid.net/event/backchannel-logout': {} });
+  token.set('jti', randomUUID());
+  if (client.backchannelLogoutSessionRequired) token.set('sid', sid);
+  return token.issue({ use: 'logout' });
 };
 
 type KeyStore = Iterable<object> & { add(key: object): void };

@@ -17,7 +17,7 @@ const always = (current: () => Provider): Provider =>
   });
 
 /**
- * The authorization server over time. oidc-provider reads its signing keys once, when it is made, which takes less than a
+ * The authorization server over time. oidc-provider reads its signing keys, and the types of authorization details, once, when it is made, which takes less than a
  * millisecond: so it is made again when they change.
  *
  * @param build A provider that signs with these keys.
@@ -25,12 +25,13 @@ const always = (current: () => Provider): Provider =>
 export const createEngine = (keyring: Keyring, build: (jwks: JWKS) => Provider) => {
   const extensions: ((provider: Provider) => void)[] = [];
   let current = build({ keys: keyring.current().jwks });
-  keyring.onChange(({ jwks }) => {
-    const next = build({ keys: jwks });
+  const rebuild = (): void => {
+    const next = build({ keys: keyring.current().jwks });
     for (const extend of extensions) extend(next);
     // Requests under way end with the one they began with: its keys are published for as long as it matters.
     current = next;
-  });
+  };
+  keyring.onChange(rebuild);
 
   return {
     /** The provider of the moment, to be held for good. */
@@ -38,6 +39,9 @@ export const createEngine = (keyring: Keyring, build: (jwks: JWKS) => Provider) 
 
     /** The one behind it, which is another after the keys have changed. */
     current: (): Provider => current,
+
+    /** After a change of something else that oidc-provider reads once. */
+    rebuild,
 
     /** Adds what every provider has to have, this one and those to come. */
     extend(extension: (provider: Provider) => void): void {

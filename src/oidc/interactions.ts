@@ -5,8 +5,10 @@ import { SCOPES } from '../domain/claims.ts';
 import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
-import { findClient } from './client-documents.ts';
+import type { Detail } from './authorization-details.ts';
+import { withEarlierConsent } from './earlier-consent.ts';
 import type { SubjectOf } from './features/pairwise.ts';
+import { findClient } from './find-client.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
 
 /** What a page has to ask, and for whom. */
@@ -15,6 +17,8 @@ export type PendingInteraction = {
   prompt: 'login' | 'select_account' | 'consent';
   client: Client;
   redirectUri: string | undefined;
+  /** The app runs on another device, which waits for the answer. */
+  onDevice: boolean;
   uiLocales: string | undefined;
   loginHint: string | undefined;
   /** Who is signed in in this browser already, if anybody. */
@@ -27,6 +31,8 @@ export type PendingInteraction = {
   scopes: string[];
   /** Single claims asked for by name, and not granted yet. */
   claims: string[];
+  /** What is asked for in detail (RFC 9396): each time anew. */
+  details: Detail[];
   /** Identifier of a resource → scopes asked for there, and not granted yet. */
   resources: ResourceScopes;
   /** Asked for again: granted before. */
@@ -41,6 +47,7 @@ type Missing = {
   missingOIDCScope?: string[];
   missingOIDCClaims?: string[];
   missingResourceScopes?: Record<string, string[]>;
+  rar?: Detail[];
 };
 
 // The engine has verified the hint before it asks us: only its content is of interest here.
@@ -88,17 +95,6 @@ export const createInteractions = (
     }
   };
 
-  /** What is allowed now, and what was before at the same resources, in whichever browser. */
-  const withEarlier = async (userId: string, clientId: string, resources: ResourceScopes): Promise<ResourceScopes> => {
-    const earlier = ((await consents.find(userId, clientId))?.resources ?? {}) as ResourceScopes;
-    return Object.fromEntries(
-      Object.entries(resources).map(([resource, scopes]) => [
-        resource,
-        [...new Set([...(earlier[resource] ?? []), ...scopes])],
-      ]),
-    );
-  };
-
   return {
     /**
      * The interaction this browser is in, or the URL to go on to when there is nothing a person could do.
@@ -128,6 +124,7 @@ export const createInteractions = (
         prompt: name as PendingInteraction['prompt'],
         client,
         redirectUri: text(params.redirect_uri),
+        onDevice: interaction.deviceCode !== undefined,
         uiLocales: text(params.ui_locales),
         loginHint: text(params.login_hint),
         accountId: session?.accountId,
@@ -137,6 +134,7 @@ export const createInteractions = (
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
         resources: missingResourceScopes,
+        details: (prompt.details as Missing).rar ?? [],
         grantedScopes: (text(params.scope)?.split(' ') ?? []).filter(
           (scope) => Object.hasOwn(SCOPES, scope) && !missingOIDCScope.includes(scope),
         ),
@@ -186,6 +184,8 @@ export const createInteractions = (
       if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
       for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))
         grant.addResourceScope(resource, scopes.join(' '));
+      const { rar = [] } = prompt.details as Missing;
+      for (const detail of rar) grant.addRar(detail as never);
       const savedId = await grant.save();
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();
@@ -199,7 +199,7 @@ export const createInteractions = (
           clientId,
           scopes,
           claims,
-          await withEarlier(session.accountId, clientId, resources),
+          await withEarlierConsent(consents, session.accountId, clientId, resources),
         );
       await audit.record({
         type: 'consent.given',
@@ -210,6 +210,7 @@ export const createInteractions = (
           scopes,
           ...(claims.length > 0 && { claims }),
           ...(Object.keys(resources).length > 0 && { resources }),
+          ...(rar.length > 0 && { authorization_details: rar }),
         },
       });
       return finish(req, res, { consent: { grantId: savedId } });

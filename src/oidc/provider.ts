@@ -2,11 +2,12 @@ import { type Client, type JWKS, type KoaContextWithOIDC, Provider } from 'oidc-
 
 import type { Accounts } from '../domain/accounts.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
-import type { Throttles } from '../domain/throttles.ts';
+import { POLL_SECONDS, type Throttles } from '../domain/throttles.ts';
 import type { Stores } from '../storage/stores.ts';
 import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { corsOrigins } from './cors-origins.ts';
+import { guardDecoupled } from './decoupled-requests.ts';
 import {
   allowRedirectUris,
   compareHashedClientSecrets,
@@ -14,6 +15,7 @@ import {
   detectReplays,
   takeFormerKeys,
 } from './engine-internals.ts';
+import type { Decoupled } from './features/decoupled.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { createOutbound } from './outbound.ts';
@@ -35,10 +37,11 @@ export const createProvider = (
   accounts: Accounts,
   pages: EnginePages,
   throttles: Throttles,
+  decoupled: Decoupled,
 ): Provider => {
   const outbound = createOutbound(settings.outbound ?? {});
   const provider = new Provider(settings.issuer, {
-    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound),
+    ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound, decoupled),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
@@ -49,11 +52,15 @@ export const createProvider = (
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
   provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
+  provider.use(guardDecoupled(provider, throttles));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {
     const uri = ctx.oidc?.params?.redirect_uri;
     if (typeof uri === 'string' && ctx.oidc.client?.redirectUriAllowed(uri)) pages.leavingFor(ctx, uri);
   };
+  provider.on('device_authorization.success', (_ctx, answer) => {
+    answer.interval = POLL_SECONDS;
+  });
   // RFC 9207 §2: in every answer; the engine leaves it out beside an ID token. A signed answer has it inside.
   provider.on('authorization.success', (ctx, answer) => {
     if (answer && !ctx.oidc.responseMode?.includes('jwt')) answer.iss = provider.issuer;

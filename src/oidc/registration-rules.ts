@@ -1,6 +1,7 @@
 import { SCOPES } from '../domain/claims.ts';
 import type { SelfRegistration } from '../storage/clients.ts';
 import { isMetadata } from './client-metadata.ts';
+import { TOKEN_EXCHANGE } from './exchange-policy.ts';
 import { faultOfRedirectUri } from './redirect-uris.ts';
 
 export type RegistrationErrorCode =
@@ -49,6 +50,15 @@ const checkRedirectUris = (metadata: Metadata, schemes: boolean): void => {
     }
 };
 
+/** What a client may do in other people's names is the operator's to say, whoever let it in (RFC 8693 §5). */
+const refuseExchange = (metadata: Metadata): void => {
+  if (metadata.token_exchange != null || listOf(metadata.grant_types).includes(TOKEN_EXCHANGE))
+    throw new RegistrationError(
+      'invalid_client_metadata',
+      'grant_types: token exchange is not for clients that register themselves',
+    );
+};
+
 /** RFC 7591 §3.2.1 lets a server replace what it cannot grant: scopes of resource servers are not a client's to list. */
 const scopeOf = (scope: unknown): string | undefined => {
   if (typeof scope !== 'string') return undefined;
@@ -86,6 +96,7 @@ const asAnybody = (metadata: Metadata): Metadata => {
  */
 export const selfRegistered = (requested: Metadata, registration: SelfRegistration): Metadata => {
   refuseSoftwareStatement(requested);
+  refuseExchange(requested);
   const open = registration === 'open';
   checkRedirectUris(requested, !open);
   const known = Object.fromEntries(Object.entries(requested).filter(([name]) => isMetadata(name)));

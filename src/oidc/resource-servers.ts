@@ -4,6 +4,14 @@ import { SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { ResourceScope, ResourceServerRecord, StoredResourceServer } from '../storage/resource-servers.ts';
 import type { Stores } from '../storage/stores.ts';
+import {
+  type Detail,
+  type DetailInWords,
+  type DetailType,
+  type DetailTypes,
+  detailTypesOf,
+  inWords,
+} from './authorization-details.ts';
 
 export type { ResourceScope, ResourceServerRecord, StoredResourceServer };
 
@@ -66,8 +74,48 @@ export const createResourceRegistry = (
     return record;
   };
 
+  const listeners: (() => void)[] = [];
+  let definitions: [identifier: string, DetailType][] = [];
+  let timer: NodeJS.Timeout | undefined;
+
+  /** Takes up which details can be asked for. */
+  const follow = async (): Promise<void> => {
+    const now = await store.detailTypes();
+    if (JSON.stringify(now) === JSON.stringify(definitions)) return;
+    definitions = now;
+    for (const changed of listeners) changed();
+  };
+
+  /** A type's name is its own among all resources: tokens bear it without saying whose it is. */
+  const unique = ({ identifier, detailTypes: types }: ResourceServerRecord): void => {
+    const names = types.map(({ type }) => type);
+    const others = definitions.filter(([owner]) => identifierKey(owner) !== identifierKey(identifier));
+    const taken = names.find(
+      (name, index) => names.indexOf(name) < index || others.some(([, one]) => one.type === name),
+    );
+    if (taken !== undefined) throw new DomainError('invalid_resource', `the type ${taken} is there already`);
+  };
+
   return {
     find,
+
+    /** What oidc-provider holds a request's details against. */
+    detailTypes: (): DetailTypes => detailTypesOf(definitions),
+    /** Called when other details can be asked for. */
+    onDetailTypes: (changed: () => void): void => void listeners.push(changed),
+    follow,
+
+    /** The identifier of the resource that a type belongs to. */
+    resourceOfType: (type: string): string | undefined => definitions.find(([, one]) => one.type === type)?.[0],
+
+    /** Details as people are asked for them. */
+    inWords: (details: Detail[]): DetailInWords[] => inWords(details, definitions),
+
+    /** @param failed What can be asked for could not be looked up this time; what was known stays. */
+    start(failed: (error: Error) => void): void {
+      timer = setInterval(() => void follow().catch(failed), FRESH_MS).unref();
+    },
+    stop: (): void => clearInterval(timer),
 
     /** By identifier. */
     list: (after: string, limit: number): Promise<StoredResourceServer[]> => store.list(after, limit),
@@ -77,10 +125,13 @@ export const createResourceRegistry = (
       atomically(async () => {
         const taken = () => new DomainError('resource_exists', 'there is a resource of this identifier already');
         if (identifierKey(record.identifier) === identifierKey(issuer)) throw taken();
+        await follow();
+        unique(record);
         const created = await store.create(checked(record), identifierKey(record.identifier));
         if (!created) throw taken();
         cache.delete(identifierKey(record.identifier));
         await audit.record({ type: 'resource.created', target: record.identifier, details: { after: record } });
+        await follow();
         return created;
       }),
 
@@ -94,11 +145,14 @@ export const createResourceRegistry = (
     /** Replaces the whole of it. @throws {DomainError} `invalid_resource`, `unknown_resource`. */
     replace: (record: ResourceServerRecord): Promise<StoredResourceServer> =>
       atomically(async () => {
+        await follow();
+        unique(record);
         const replaced = await store.replace(checked(record), identifierKey(record.identifier));
         if (!replaced) throw unknownResource();
         cache.delete(identifierKey(record.identifier));
         const { before, after } = replaced;
         await audit.record({ type: 'resource.updated', target: after.identifier, details: { before, after } });
+        await follow();
         return after;
       }),
 
@@ -109,6 +163,7 @@ export const createResourceRegistry = (
         if (!before) throw unknownResource();
         cache.delete(identifierKey(identifier));
         await audit.record({ type: 'resource.deleted', target: before.identifier, details: { before } });
+        await follow();
       }),
   };
 };

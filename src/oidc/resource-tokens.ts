@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { Accounts } from '../domain/accounts.ts';
 import { sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
-import { findClient } from './client-documents.ts';
+import { findClient } from './find-client.ts';
 import { DENIED } from './first-party-tokens.ts';
 import { ALGORITHMS } from './keys.ts';
 import type { ResourceRegistry } from './resource-servers.ts';

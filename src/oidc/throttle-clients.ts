@@ -4,7 +4,14 @@ import { DomainError } from '../domain/errors.ts';
 import type { Budget, FailureThrottle } from '../domain/throttles.ts';
 import type { SecretGuard } from './engine-internals.ts';
 
-const ENDPOINTS = new Set(['/oauth/token', '/oauth/introspect', '/oauth/revoke', '/oauth/par']);
+const ENDPOINTS = new Set([
+  '/oauth/token',
+  '/oauth/introspect',
+  '/oauth/revoke',
+  '/oauth/par',
+  '/oauth/device_authorization',
+  '/oauth/backchannel',
+]);
 
 /** As the REST API tells it: see http/rate-limit.ts. */
 const tellBudget =
@@ -16,9 +23,13 @@ const tellBudget =
   };
 
 /** As the engine renders its own errors: RFC 6749 §5.2's form, under RFC 6585's status. */
-const tooMany = (ctx: KoaContextWithOIDC, { retryAfterSeconds }: DomainError): errors.OIDCProviderError => {
+export const tooMany = (
+  ctx: Pick<KoaContextWithOIDC, 'set'>,
+  { retryAfterSeconds }: DomainError,
+  why = 'too many failed attempts',
+): errors.OIDCProviderError => {
   ctx.set('Retry-After', String(retryAfterSeconds));
-  const error = new errors.CustomOIDCProviderError('temporarily_unavailable', 'too many failed attempts');
+  const error = new errors.CustomOIDCProviderError('temporarily_unavailable', why);
   error.status = 429;
   error.statusCode = 429;
   return error;

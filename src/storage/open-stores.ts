@@ -16,12 +16,14 @@ import { createIdentities } from './identities.ts';
 import { createInitialAccessTokens } from './initial-access-tokens.ts';
 import { migrate, pendingMigrations } from './migrator.ts';
 import { createOneTimeTokens } from './one-time-tokens.ts';
+import { createOutgoingCalls } from './outgoing-calls.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRegistrations } from './registrations.ts';
 import { createResourceServers } from './resource-servers.ts';
 import { createRoles } from './roles.ts';
+import { createSessionClients } from './session-clients.ts';
 import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
 import { stampedAdministration, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
@@ -196,6 +198,8 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       identities: createIdentities(prisma),
       oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),
       outgoingMails: createOutgoingMails(prisma, units),
+      outgoingCalls: createOutgoingCalls(prisma, units),
+      sessionClients: createSessionClients(prisma),
       auditLog: (macOf) => createAuditLog(pool, macOf, units.current),
       atomically: units.atomically,
       appliedMigrations,

@@ -3,6 +3,15 @@ import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 /** A scope of a resource, in words for the people who are asked for it, by language. */
 export type ResourceScope = { name: string; description: { en: string; 'zh-CN'?: string | undefined } };
 
+type Words = ResourceScope['description'];
+
+/** What can be asked for at a resource in detail (RFC 9396), and how each value is called. */
+export type DetailType = {
+  type: string;
+  description: Words;
+  fields: { name: string; label: Words; required: boolean; max_length: number }[];
+};
+
 /** An API that tokens are for. */
 export type ResourceServerRecord = {
   /** An absolute URI, which tokens bear as their audience. */
@@ -18,6 +27,7 @@ export type ResourceServerRecord = {
   signingAlg: string | null;
   /** Who may ask about its tokens, besides whom they were issued to. */
   introspectionClients: string[];
+  detailTypes: DetailType[];
 };
 
 export type StoredResourceServer = ResourceServerRecord & { createdAt: Date; updatedAt: Date };
@@ -26,15 +36,17 @@ export type ResourceServers = ReturnType<typeof createResourceServers>;
 
 export const createResourceServers = (prisma: PrismaClient) => {
   type Row = Awaited<ReturnType<typeof prisma.resourceServer.findMany>>[number];
-  const storedOf = ({ identifierKey: _, scopes, tokenFormat, ...row }: Row): StoredResourceServer => ({
+  const storedOf = ({ identifierKey: _, scopes, detailTypes, tokenFormat, ...row }: Row): StoredResourceServer => ({
     ...row,
     scopes: scopes as ResourceScope[],
+    detailTypes: detailTypes as DetailType[],
     tokenFormat: tokenFormat === 'jwt' ? 'jwt' : 'opaque',
   });
-  const columns = ({ scopes, ...record }: ResourceServerRecord, identifierKey: string) => ({
+  const columns = ({ scopes, detailTypes, ...record }: ResourceServerRecord, identifierKey: string) => ({
     ...record,
     identifierKey,
     scopes: JSON.parse(JSON.stringify(scopes)),
+    detailTypes: JSON.parse(JSON.stringify(detailTypes)),
   });
 
   return {
@@ -51,6 +63,14 @@ export const createResourceServers = (prisma: PrismaClient) => {
       return (await prisma.resourceServer.findMany({ where, orderBy: { identifier: 'asc' }, take: limit })).map(
         storedOf,
       );
+    },
+
+    /** Every type there is, by the resource that it belongs to. */
+    async detailTypes(): Promise<[identifier: string, type: DetailType][]> {
+      const rows = await prisma.$queryRaw<{ identifier: string; type: DetailType }[]>`
+        SELECT identifier, type FROM resource_servers, jsonb_array_elements(detail_types) AS types (type)
+         ORDER BY identifier LIMIT 1000`;
+      return rows.map(({ identifier, type }) => [identifier, type]);
     },
 
     /** False when there is one of this identifier. */

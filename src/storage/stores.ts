@@ -9,11 +9,13 @@ import type { Consents } from './consents.ts';
 import type { Identities } from './identities.ts';
 import type { InitialAccessTokens } from './initial-access-tokens.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
+import type { OutgoingCalls } from './outgoing-calls.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Registrations } from './registrations.ts';
 import type { ResourceServers } from './resource-servers.ts';
 import type { Roles } from './roles.ts';
+import type { SessionClients } from './session-clients.ts';
 import type { SignIns } from './sign-ins.ts';
 import type { SigningKeys } from './signing-keys.ts';
 import type { Atomically } from './units.ts';
@@ -44,6 +46,8 @@ export type Stores = {
   identities: Identities;
   oneTimeTokens: OneTimeTokens;
   outgoingMails: OutgoingMails;
+  outgoingCalls: OutgoingCalls;
+  sessionClients: SessionClients;
   /** Everything that the work writes, the audit log and the mails included, is written as a whole or not at all. */
   atomically: Atomically;
   /** The audit log, under a key that the stores do not have. */

@@ -152,10 +152,11 @@ test('nothing is announced that is not served', async (t) => {
     'client_credentials',
     'implicit',
     'refresh_token',
+    'urn:ietf:params:oauth:grant-type:device_code',
     'urn:ietf:params:oauth:grant-type:token-exchange',
+    'urn:openid:params:grant-type:ciba',
   ]);
   t.deepEqual([...response_types_supported].sort(), ['code', 'code id_token', 'id_token', 'none']);
-  for (const feature of ['device_authorization_endpoint']) t.false(feature in document, feature);
 });
 
 test('JWKS has one key of each kind, and no private part of any', async (t) => {

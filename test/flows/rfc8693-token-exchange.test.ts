@@ -34,6 +34,7 @@ const register = (identifier: string, introspectionClients: string[], tokenForma
     ttlSeconds: 600,
     signingAlg: null,
     introspectionClients,
+    detailTypes: [],
   });
 
 test.before(async () => {

@@ -36,6 +36,7 @@ const register = (identifier: string, more: object = {}) =>
     ttlSeconds: 600,
     signingAlg: 'ES256',
     introspectionClients: [],
+    detailTypes: [],
     ...more,
   });
 

@@ -105,6 +105,7 @@ export const startServer = async (
     log: () => lines.join(''),
     async close() {
       wired.keyring.stop();
+      wired.resources.stop();
       http.closeAllConnections();
       await new Promise((resolve) => http.close(resolve));
       await stores.close();

@@ -17,6 +17,7 @@ import {
   type View,
   type ViewData,
 } from '../../src/http/pages.ts';
+import type { DeviceFault } from '../../src/oidc/features/decoupled.ts';
 
 const views = new URL('../../views/', import.meta.url);
 const read = (path: string) => readFileSync(new URL(path, views), 'utf8');
@@ -45,6 +46,16 @@ const newPassword: ViewData['new-password'] = {
   token: 'token-1',
   account: { label: 'ada@example.com' },
   minLength: '8',
+};
+
+const approval = {
+  client: acme,
+  scopes: [{ name: 'openid' }, { name: 'some:scope' }],
+  claims: [],
+  resources: [{ name: 'Acme API', host: 'api.acme.example', scopes: [{ name: 'notes:read' }] }],
+  place: { ip: '192.0.2.1', userAgent: '' },
+  askedAt: new Date('2026-11-23T08:30:00Z'),
+  expiresAt: new Date('2026-11-23T08:40:00Z'),
 };
 
 /** Every view with the most and the least that it can be given; /docs, which is for developers, has a test of its own. */
@@ -127,7 +138,14 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
   'link-done': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
   'link-expired': (['reset', 'verify', 'change'] as const).map((kind) => ({ kind })),
   account: [
-    { account: { label: 'ada@example.com' }, csrf: 'csrf-1', hasPassword: true, identities: [], providers: [] },
+    {
+      account: { label: 'ada@example.com' },
+      csrf: 'csrf-1',
+      hasPassword: true,
+      identities: [],
+      providers: [],
+      approvals: [],
+    },
     ...(Object.keys(JSON.parse(read('locales/en.json')).account.outcomes) as AccountOutcome[]).map((outcome) => ({
       account: { label: 'ada@example.com' },
       csrf: 'csrf-1',
@@ -135,8 +153,31 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
       hasPassword: false,
       identities: [{ id: 'id-1', label: 'Google', name: 'ada@gmail.example' }],
       providers: [{ id: 'google', label: 'Google' }],
+      approvals: [
+        { ...approval, id: 'a1' },
+        { ...approval, id: 'a2', bindingMessage: 'Till 4 · 12 €', claims: ['email'] },
+      ],
     })),
   ],
+  device: [
+    { action: '/device', xsrf: 'xsrf-1' },
+    { action: '/device', xsrf: 'xsrf-1', userCode: 'BCDF-GHJK' },
+    ...(Object.keys(JSON.parse(read('locales/en.json')).device.errors) as DeviceFault[]).map((error) => ({
+      action: '/device',
+      xsrf: 'xsrf-1',
+      userCode: 'BCDF-GHJK',
+      error,
+    })),
+  ],
+  'device-confirm': ['', 'TV/1.0'].map((userAgent) => ({
+    action: '/device',
+    xsrf: 'xsrf-1',
+    userCode: 'BCDF-GHJK',
+    client: acme,
+    scopes: [{ name: 'openid' }],
+    place: { ip: '192.0.2.1', userAgent },
+  })),
+  'device-done': [{ allowed: false }, { client: acme, allowed: true }],
   'provider-failed': (Object.keys(JSON.parse(read('locales/en.json')).login.errors) as LoginError[]).map((error) => ({
     provider: 'Google',
     error,

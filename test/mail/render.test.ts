@@ -17,6 +17,7 @@ const every: { [T in Message['template']]: Extract<Message, { template: T }> } =
   already_registered: { template: 'already_registered', link },
   sign_in_locked: { template: 'sign_in_locked' },
   token_reused: { template: 'token_reused', app: 'Acme Notes' },
+  approval_requested: { template: 'approval_requested', app: 'Acme Notes', link, minutes: 10 },
   sign_in_method_added: { template: 'sign_in_method_added', provider: 'Google' },
   sign_in_method_removed: { template: 'sign_in_method_removed', provider: 'Acme Staff' },
 };

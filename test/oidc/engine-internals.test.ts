@@ -8,7 +8,9 @@ import {
   compareHashedClientSecrets,
   detectReplays,
   introspectionJwt,
+  logoutToken,
   takeFormerKeys,
+  tellClientsOurselves,
 } from '../../src/oidc/engine-internals.ts';
 
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
@@ -167,4 +169,73 @@ test('the engine asks us about a redirect URI that it would refuse itself, and a
   t.is(await status('https://also.example/cb'), 303);
   t.is(await status('https://evil.example/cb'), 400);
   t.true(asked.every((one) => /also|evil/.test(one)));
+});
+
+const apartProvider = () =>
+  new Provider('http://localhost', {
+    clients: [
+      {
+        client_id: 'app',
+        client_secret: 'a secret of the app, long enough',
+        redirect_uris: [],
+        response_types: [],
+        grant_types: ['urn:openid:params:grant-type:ciba'],
+        backchannel_token_delivery_mode: 'ping',
+        backchannel_client_notification_endpoint: 'https://app.example/pinged',
+        backchannel_logout_uri: 'https://app.example/logged-out',
+        backchannel_logout_session_required: true,
+      },
+    ],
+    features: {
+      backchannelLogout: { enabled: true },
+      ciba: {
+        enabled: true,
+        deliveryModes: ['ping'],
+        triggerAuthenticationDevice() {},
+        validateRequestContext() {},
+        processLoginHint: () => undefined,
+        processLoginHintToken: () => undefined,
+        verifyUserCode() {},
+      },
+      devInteractions: { enabled: false },
+    },
+  });
+
+test('what the engine would ping itself is handed to us, and it calls nobody', async (t) => {
+  const provider = apartProvider();
+  const told: unknown[] = [];
+  tellClientsOurselves(provider, {
+    logout: async (...what) => void told.push(what),
+    ping: async (...what) => void told.push(what),
+  });
+  const client = await provider.Client.find('app');
+  if (!client) return t.fail();
+  const request = new provider.BackchannelAuthenticationRequest({ clientId: 'app', accountId: 'ada' });
+  request.params = { client_notification_token: 'token' };
+  const id = await request.save();
+  const grant = new provider.Grant({ clientId: 'app', accountId: 'ada' });
+  await grant.save();
+  await provider.backchannelResult(request, grant);
+  await (client as unknown as { backchannelLogout(accountId: string, sid: string): Promise<void> }).backchannelLogout(
+    'ada',
+    'the sid',
+  );
+  t.deepEqual(told, [
+    ['app', 'token', id],
+    ['app', 'ada', 'the sid'],
+  ]);
+});
+
+test('a logout token is what the specification says, with the sid where the client wants it', async (t) => {
+  const provider = apartProvider();
+  const client = await provider.Client.find('app');
+  if (!client) return t.fail();
+  const token = await logoutToken(provider, client, 'ada', 'the sid');
+  t.is(decodeProtectedHeader(token).typ, 'logout+jwt');
+  const { iss, aud, sub, sid, events, jti, exp, iat, nonce } = decodeJwt(token);
+  t.deepEqual({ iss, aud, sub, sid }, { iss: 'http://localhost', aud: 'app', sub: 'ada', sid: 'the sid' });
+  t.deepEqual(events, { 'http://schemas.openid.net/event/backchannel-logout': {} });
+  t.truthy(jti);
+  t.is(Number(exp) - Number(iat), 120);
+  t.is(nonce, undefined);
 });

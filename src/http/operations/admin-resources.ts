@@ -24,6 +24,22 @@ const Scope = z.strictObject({
   description: z.strictObject({ en: words, 'zh-CN': words.optional() }),
 });
 
+const DetailType = z.strictObject({
+  /** As requests name it, such as payment_initiation. */
+  type: z.string().regex(/^[\w.:/-]{1,200}$/, 'must be letters, digits and . : / _ -'),
+  description: z.strictObject({ en: words, 'zh-CN': words.optional() }),
+  fields: z
+    .array(
+      z.strictObject({
+        name: z.string().regex(/^(?!type$|locations$)[A-Za-z]\w{0,99}$/, 'must be a name, and not type or locations'),
+        label: z.strictObject({ en: words, 'zh-CN': words.optional() }),
+        required: z.boolean().default(false),
+        max_length: z.int().min(1).max(2000).default(200),
+      }),
+    )
+    .max(30),
+});
+
 const columns = {
   name: text(200),
   scopes: z.array(Scope).max(100),
@@ -32,6 +48,8 @@ const columns = {
   access_token_ttl_seconds: z.int().min(60).max(86_400).default(1800),
   signing_alg: z.enum(ALGORITHMS).nullable().default(null),
   introspection_clients: z.array(text(200)).max(100).default([]),
+  /** RFC 9396: what can be asked for in detail. */
+  authorization_details_types: z.array(DetailType).max(20).default([]),
 };
 
 export const NewResource = z.strictObject({ identifier: Identifier, ...columns });
@@ -60,6 +78,7 @@ const Resource = z.strictObject({
   access_token_ttl_seconds: z.int(),
   signing_alg: z.enum(ALGORITHMS).nullable(),
   introspection_clients: z.array(z.string()),
+  authorization_details_types: z.array(DetailType),
   created_at: z.iso.datetime(),
   updated_at: z.iso.datetime(),
 });

@@ -97,6 +97,7 @@ export const resource = {
   access_token_ttl_seconds: 1800,
   signing_alg: null,
   introspection_clients: [],
+  authorization_details_types: [],
   created_at: AT,
   updated_at: LATER,
 };
@@ -198,3 +199,14 @@ export const health = {
   stores: { postgres: { status: 'up', latency_ms: 0.6 }, redis: { status: 'up', latency_ms: 0.3 } },
 };
 export const unwell = { ...health, status: 'down', stores: { postgres: { status: 'down', latency_ms: 2000 } } };
+
+export const deviceCodes = {
+  device_code: 'dGhlIGNvZGUgb2YgdGhlIGRldmljZQ…',
+  user_code: 'WDJB-MJHT',
+  verification_uri: 'https://id.example.com/device',
+  verification_uri_complete: 'https://id.example.com/device?user_code=WDJB-MJHT',
+  expires_in: 600,
+  interval: 5,
+};
+
+export const backchannel = { auth_req_id: 'YW4gYXBwcm92YWwgdGhhdCB3YWl0cw…', expires_in: 600, interval: 5 };

@@ -47,11 +47,47 @@ const ClientCredentials = {
   client_assertion_type: z.literal('urn:ietf:params:oauth:client-assertion-type:jwt-bearer').optional(),
 };
 
+const DeviceAuthorization = z.looseObject({
+  scope: z.string().optional(),
+  resource: z.string().optional().describe('RFC 8707'),
+  ...ClientCredentials,
+});
+const DeviceCodes = z.strictObject({
+  device_code: z.string(),
+  user_code: z.string(),
+  verification_uri: z.string(),
+  verification_uri_complete: z.string(),
+  expires_in: z.int(),
+  interval: z.int(),
+});
+const Backchannel = z.looseObject({
+  scope: z.string().describe('With openid'),
+  login_hint: z.string().optional().describe('An email address or a username'),
+  id_token_hint: z.string().optional().describe('In place of `login_hint`'),
+  binding_message: z
+    .string()
+    .max(64)
+    .optional()
+    .describe('Shown to the person, to be compared with what the app shows'),
+  client_notification_token: z.string().max(1024).optional().describe('For `ping`: what we authenticate with'),
+  requested_expiry: z.string().optional().describe('Seconds, up to 600'),
+  ...ClientCredentials,
+});
+const BackchannelAnswer = z.strictObject({ auth_req_id: z.string(), expires_in: z.int(), interval: z.int() });
+
 const TokenRequest = z.looseObject({
-  grant_type: z.enum(['authorization_code', 'refresh_token', 'client_credentials']),
+  grant_type: z.enum([
+    'authorization_code',
+    'refresh_token',
+    'client_credentials',
+    'urn:ietf:params:oauth:grant-type:device_code',
+    'urn:openid:params:grant-type:ciba',
+  ]),
   code: z.string().optional().describe('With authorization_code'),
   redirect_uri: z.string().optional().describe('The same as in the authorization request'),
   code_verifier: z.string().optional().describe('RFC 7636'),
+  device_code: z.string().optional().describe('RFC 8628'),
+  auth_req_id: z.string().optional().describe('CIBA'),
   refresh_token: z.string().optional().describe('With refresh_token; every use replaces it'),
   scope: z.string().optional().describe('Fewer scopes than granted'),
   ...ClientCredentials,
@@ -197,6 +233,30 @@ export const oauthOperations = {
       503: { description: 'The provider does not answer: a page says so', type: 'text/html' },
     },
     problems: [404, 429],
+  },
+  'POST /oauth/device_authorization': {
+    tag: 'Authorization',
+    summary: 'A code for a device that cannot show a page (RFC 8628)',
+    description:
+      'The person types `user_code` at `verification_uri`; the device asks POST /oauth/token for the outcome, every `interval` seconds.',
+    auth: 'client',
+    body: DeviceAuthorization,
+    bodyType: FORM,
+    answers: { 200: { description: 'The codes', body: DeviceCodes, example: examples.deviceCodes } },
+    oauthErrors: [400, 401, 429],
+  },
+  'POST /oauth/backchannel': {
+    tag: 'Authorization',
+    summary: 'Asks a person, by name, for an approval on another device (OpenID CIBA)',
+    description:
+      'They decide on their account page. The app asks POST /oauth/token for the outcome, every `interval` seconds; with `ping` it is told when there is one.',
+    auth: 'client',
+    body: Backchannel,
+    bodyType: FORM,
+    answers: {
+      200: { description: 'What to ask for the outcome with', body: BackchannelAnswer, example: examples.backchannel },
+    },
+    oauthErrors: [400, 401, 429],
   },
   'POST /oauth/token': {
     tag: 'Tokens',

@@ -5,10 +5,14 @@ import type { Accounts, User } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
 import { FRESH_SECONDS, type Identities } from '../../domain/identities.ts';
 import type { Providers } from '../../federation/providers.ts';
+import type { Approvals } from '../../oidc/approvals.ts';
 import type { BrowserSession } from '../../oidc/browser-session.ts';
+import type { ResourceRegistry } from '../../oidc/resource-servers.ts';
 import type { Csrf } from '../csrf.ts';
+import { clientCard } from '../engine-pages.ts';
 import { goOn, labelOf } from '../interaction-pages.ts';
 import type { AccountOutcome, Pages } from '../pages.ts';
+import { resourceLines } from '../resource-lines.ts';
 import { allowFormTarget } from '../security-headers.ts';
 import { bodyOf, formBody, idOf } from '../validate.ts';
 import type { Federation } from './federation.ts';
@@ -19,15 +23,21 @@ const OUTCOMES = [
   'identity_taken',
   'email_not_verified',
   'last_way_in',
+  'approved',
+  'declined',
+  'approval_gone',
 ] as const satisfies readonly AccountOutcome[];
 const Outcome = z.object({ outcome: z.enum(OUTCOMES) });
 const Form = z.object({ csrf: z.string().optional() });
+const Decision = z.object({ decision: z.enum(['approve', 'deny']) });
 
 /** Where the direct way to sign in ends: who is signed in here, and what they can sign in with. */
 export const accountRoutes = (
   session: BrowserSession,
   accounts: Accounts,
   identities: Identities,
+  approvals: Approvals,
+  registry: ResourceRegistry,
   providers: Providers,
   federation: Federation,
   pages: Pages,
@@ -41,12 +51,14 @@ export const accountRoutes = (
   /**
    * The person behind a form of this page, who is signed in and sent it. What signs in to an account is changed by who has just shown
    * that it is theirs: anybody else does so first, and comes back to this page.
+   *
+   * @param freshly Not needed for what takes nothing and gives nothing.
    */
-  const submittedBy = async (ctx: Context): Promise<User | undefined> => {
+  const submittedBy = async (ctx: Context, freshly = true): Promise<User | undefined> => {
     const { accountId = '', at = 0 } = (await session.signedIn(ctx.req, ctx.res)) ?? {};
     const user = await accounts.find(accountId);
     if (user) csrf.check(ctx, `account:${user.id}:${csrf.browser(ctx)}`, bodyOf(ctx, Form)?.csrf);
-    if (user && Date.now() / 1000 - at <= FRESH_SECONDS) return user;
+    if (user && (!freshly || Date.now() / 1000 - at <= FRESH_SECONDS)) return user;
     goOn(ctx, user ? session.signInAgainUrl : '/');
     return undefined;
   };
@@ -56,7 +68,7 @@ export const accountRoutes = (
       const user = await signedIn(ctx);
       // Nobody signed in, or they turned back: the front door.
       if (!user) return goOn(ctx, '/');
-      const linked = await identities.list(user.id);
+      const [linked, waiting] = await Promise.all([identities.list(user.id), approvals.list(user.id)]);
       // The form that adds one ends at the provider: any at https, and those on this machine where one is.
       allowFormTarget(ctx, providers.all.map(({ issuer }) => issuer).sort()[0]);
       pages.render(ctx, 'account', {
@@ -70,7 +82,33 @@ export const accountRoutes = (
           name: email ?? subject,
         })),
         providers: providers.all.map(({ id, label }) => ({ id, label })),
+        approvals: await Promise.all(
+          waiting.map(async ({ client, scopes, resources, from, ...approval }) => ({
+            ...approval,
+            client: clientCard(client),
+            scopes: scopes.map((name) => ({ name })),
+            resources: await resourceLines(registry, resources),
+            place: from,
+          })),
+        ),
       });
+    })
+    .post('/approvals/:id', formBody, async (ctx) => {
+      const decision = bodyOf(ctx, Decision)?.decision;
+      const user = await submittedBy(ctx, decision !== 'deny');
+      if (!user) return;
+      if (decision === undefined) return goOn(ctx, '/account');
+      try {
+        if (decision === 'deny') await approvals.deny(user.id, String(ctx.params.id));
+        else {
+          const { amr, at = 0 } = (await session.signedIn(ctx.req, ctx.res)) ?? {};
+          await approvals.approve(user.id, String(ctx.params.id), { amr, at });
+        }
+        goOn(ctx, `/account?outcome=${decision === 'deny' ? 'declined' : 'approved'}`);
+      } catch (error) {
+        if (!(error instanceof DomainError) || error.code !== 'unknown_approval') throw error;
+        goOn(ctx, '/account?outcome=approval_gone');
+      }
     })
     .post('/link/:provider', formBody, async (ctx) => {
       const user = await submittedBy(ctx);

@@ -20,6 +20,7 @@ export const resourceJson = (resource: StoredResourceServer) => ({
   access_token_ttl_seconds: resource.ttlSeconds,
   signing_alg: resource.signingAlg,
   introspection_clients: resource.introspectionClients,
+  authorization_details_types: resource.detailTypes,
   created_at: resource.createdAt.toISOString(),
   updated_at: resource.updatedAt.toISOString(),
 });
@@ -33,6 +34,7 @@ export const recordOf = (identifier: string, asked: z.infer<typeof ChangedResour
   ttlSeconds: asked.access_token_ttl_seconds,
   signingAlg: asked.signing_alg,
   introspectionClients: [...new Set(asked.introspection_clients)],
+  detailTypes: asked.authorization_details_types,
 });
 
 /** The APIs that tokens are for. */

@@ -11,7 +11,8 @@ import { deviceOf, rememberDevice } from '../device-cookie.ts';
 import { clientCard } from '../engine-pages.ts';
 import { storeDown } from '../error-handler.ts';
 import { goOn, type InteractionPages, labelOf } from '../interaction-pages.ts';
-import type { FieldError, LoginError, Pages, ResourceLine, ViewData } from '../pages.ts';
+import type { FieldError, LoginError, Pages, ViewData } from '../pages.ts';
+import { resourceLines } from '../resource-lines.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
 const Token = z.object({ csrf: z.string() });
@@ -62,19 +63,6 @@ export const interactionRoutes = (
     });
   };
 
-  const resourcesOf = ({ resources }: PendingInteraction): Promise<ResourceLine[]> =>
-    Promise.all(
-      Object.entries(resources).map(async ([identifier, asked]) => {
-        const found = await registry.find(identifier);
-        const described = (name: string) => found?.scopes.find((scope) => scope.name === name)?.description;
-        return {
-          name: found?.name ?? identifier,
-          host: URL.parse(identifier)?.host || identifier,
-          scopes: asked.map((name) => ({ name, description: described(name) })),
-        };
-      }),
-    );
-
   const consentPage = async (ctx: Context, pending: PendingInteraction) => {
     const user = await accounts.find(pending.accountId ?? '');
     pages.render(ctx, 'consent', {
@@ -82,10 +70,14 @@ export const interactionRoutes = (
       csrf: csrf.token(pending.uid),
       client: clientCard(pending.client),
       account: { label: user ? labelOf(user) : '' },
-      redirectHost: hostOf(pending.redirectUri),
+      redirectHost: pending.onDevice ? undefined : hostOf(pending.redirectUri),
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
-      resources: await resourcesOf(pending),
+      resources: await resourceLines(registry, pending.resources),
+      details: registry.inWords(pending.details).map((detail) => ({
+        ...detail,
+        host: URL.parse(detail.identifier)?.host || detail.identifier,
+      })),
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
     });
   };

@@ -9,26 +9,18 @@ import {
 import { z } from 'zod';
 import type { Accounts } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
+import { ExchangePolicy } from '../exchange-policy.ts';
 import { isJwt } from '../first-party-tokens.ts';
 import { grantIdUnder } from '../grant-ids.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../own-resource.ts';
 import { engineResource, type ResourceRegistry, type StoredResourceServer } from '../resource-servers.ts';
 import type { ResourceTokens } from '../resource-tokens.ts';
 
-export const TOKEN_EXCHANGE = 'urn:ietf:params:oauth:grant-type:token-exchange';
 const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
 const JWT = 'urn:ietf:params:oauth:token-type:jwt';
 
 /** Actors on behalf of actors: a chain longer than this is a loop. */
 const MOST_ACTORS = 5;
-
-/** What a client may exchange, which an administrator says in its metadata (`token_exchange`). Nothing is, unless it is said. */
-export const ExchangePolicy = z.strictObject({
-  /** Identifiers of the APIs that it may have tokens for. */
-  resources: z.array(z.string().min(1).max(1000)).min(1).max(50),
-  /** Whether it may have a token that does not say who acts. */
-  impersonation: z.boolean().default(false),
-});
 
 /** RFC 8693 §4.1: who acts, and on whose behalf that one does. */
 export type Act = { sub: string; client_id?: string; act?: Act };
