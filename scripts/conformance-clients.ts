@@ -6,7 +6,6 @@ import { loadConfig } from '../src/config.ts';
 import type { ProfileChanges } from '../src/domain/accounts.ts';
 import { DomainError } from '../src/domain/errors.ts';
 import { randomSecret } from '../src/domain/secrets.ts';
-import { isMetadata } from '../src/oidc/client-metadata.ts';
 import { conformancePlans, type Plan, type PlanSettings, suiteConfiguration } from './conformance/plans.ts';
 import { argumentsOf, script, UsageError, withApp } from './with-app.ts';
 
@@ -40,17 +39,9 @@ const PROFILE: ProfileChanges = {
   },
 };
 
-/** Members that are asked with, and are no metadata to be kept. */
-const GIVEN: ReadonlySet<string> = new Set(['client_id', 'client_secret']);
-
-/** Why a plan cannot be run against this server as it is; a client registered by halves would be another one. */
-const obstacle = ({ clients, mutualTls = false }: Plan, certificates: boolean): string | undefined => {
-  const unknown = Object.values(clients).flatMap(({ metadata }) =>
-    Object.keys(metadata).filter((name) => !GIVEN.has(name) && !isMetadata(name)),
-  );
-  if (unknown.length > 0) return `this version does not know ${[...new Set(unknown)].join(', ')}`;
-  return mutualTls && !certificates ? 'it needs mutual TLS: MTLS_CERTIFICATE_HEADER' : undefined;
-};
+/** Why a plan cannot be run against this server as it is. */
+const obstacle = ({ mutualTls = false }: Plan, certificates: boolean): string | undefined =>
+  mutualTls && !certificates ? 'it needs mutual TLS: MTLS_CERTIFICATE_HEADER' : undefined;
 
 await script(async () => {
   const { suite = LOCAL_SUITE, alias = 'user-auth' } = argumentsOf(
