@@ -157,7 +157,7 @@ export const createIdentities = (parts: IdentityParts) => {
 
   const linkTo = (user: User, vouched: Vouched, emailKey?: string) =>
     atomically(async () => {
-      const outcome = await identities.link(user.id, columnsOf(vouched), emailKey);
+      const outcome = await identities.link(user, columnsOf(vouched), emailKey);
       if (outcome === 'linked') await linked(user, vouched);
       return outcome;
     });
@@ -180,7 +180,8 @@ export const createIdentities = (parts: IdentityParts) => {
         const known = await identities.find(vouched);
         if (known) {
           const user = await admitted(known.user, vouched, arrival);
-          await identities.used(known.id, columnsOf(vouched));
+          // Gone by now: whatever took it out of the account has raised the account's epoch before this, or will after it.
+          if (!(await identities.used(known.id, columnsOf(vouched)))) continue;
           return user;
         }
         if (email === undefined) {
@@ -235,12 +236,15 @@ export const createIdentities = (parts: IdentityParts) => {
      * Lets a provider sign in to the account of somebody who is signed in. Only once the account's address is proven: until then it
      * may be somebody else's, who would find a stranger's way in when they come.
      *
-     * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account.
+     * @param user As they were read when they showed who they are.
+     * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account; `stale_sign_in` when their
+     *   sign-ins were ended since.
      */
     async link(user: User, vouched: Vouched): Promise<void> {
       const outcome = await linkTo(user, vouched);
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
+      if (outcome === 'over') throw new DomainError('stale_sign_in', 'this sign-in has ended: sign in again');
       if (outcome === 'unproven')
         throw new DomainError('email_not_verified', 'the address of the account must be confirmed first');
     },

@@ -7,6 +7,7 @@ import type { Alerts } from '../domain/alerts.ts';
 import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
+import { asOf } from '../domain/standings.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { DpopProofs } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
@@ -162,7 +163,11 @@ export const createFirstPartyTokens = (
   };
 
   return {
-    /** A fresh grant of the platform's own apps, and its first pair of tokens. */
+    /**
+     * A fresh grant of the platform's own apps, and its first pair of tokens.
+     *
+     * @param user As they were read when they proved who they are.
+     */
     async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
       // Named beforehand, so that the grant and what hangs on it are written in one go.
       const grantId = randomBytes(32).toString('base64url');
@@ -172,7 +177,7 @@ export const createFirstPartyTokens = (
       const scope = await firstPartyScope(user);
       const [tokens] = await Promise.all([
         pair({ user, grantId, scope, authTime: authTime ?? Math.floor(Date.now() / 1000), rotations: 0, amr }),
-        outlive(grant),
+        asOf(user, () => outlive(grant)),
       ]);
       return { grantId, tokens };
     },

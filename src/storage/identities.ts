@@ -19,25 +19,24 @@ const isUsable = ({ provider, issuer }: Identity, usable: IssuerOfProvider[]): b
   usable.some((one) => one.id === provider && (issuer === '' || issuer === one.issuer));
 
 export const createIdentities = (prisma: PrismaClient) => {
-  const find = async ({
-    provider,
-    issuer,
-    subject,
-  }: Pick<Identity, 'provider' | 'issuer' | 'subject'>): Promise<(Identity & { user: User }) | undefined> => {
+  const find = async (
+    { provider, issuer, subject }: Pick<Identity, 'provider' | 'issuer' | 'subject'>,
+    by: Pick<PrismaClient, 'identity'> = prisma,
+  ): Promise<(Identity & { user: User }) | undefined> => {
     if (!isStorable(subject)) return undefined;
-    const of = (by: string) => ({ provider_issuer_subject: { provider, issuer: by, subject } });
+    const of = (named: string) => ({ provider_issuer_subject: { provider, issuer: named, subject } });
     const include = { user: true };
-    const found = await prisma.identity.findUnique({ where: of(issuer), include });
+    const found = await by.identity.findUnique({ where: of(issuer), include });
     if (found) return found;
     // Linked by a process that knew of no issuers yet.
-    const unnamed = await prisma.identity.findUnique({ where: of(''), include });
+    const unnamed = await by.identity.findUnique({ where: of(''), include });
     if (!unnamed) return undefined;
-    await prisma.identity.updateMany({ where: { id: unnamed.id, issuer: '' }, data: { issuer } });
+    await by.identity.updateMany({ where: { id: unnamed.id, issuer: '' }, data: { issuer } });
     return { ...unnamed, issuer };
   };
 
   return {
-    find,
+    find: (identity: Pick<Identity, 'provider' | 'issuer' | 'subject'>) => find(identity),
 
     /** Identities from before issuers were kept: their providers' names stand for whom they stand for now, from now on. */
     async nameIssuers(providers: IssuerOfProvider[]): Promise<void> {
@@ -74,37 +73,41 @@ export const createIdentities = (prisma: PrismaClient) => {
     /**
      * Links an identity to a user whose address is proven, or does nothing.
      *
+     * @param holder As they were read when they showed who they are: where their sign-ins were ended since, or they may not sign in
+     *   any more, it is 'over'.
      * @param emailKey The address that must be the user's, and proven by who signs in to the account; any proven one when absent.
      */
-    async link(
-      userId: string,
+    link: (
+      { id: userId, credentialsEpoch }: Pick<User, 'id' | 'credentialsEpoch'>,
       identity: IdentityColumns,
       emailKey?: string,
-    ): Promise<'linked' | 'linked_before' | 'identity_taken' | 'unproven'> {
-      const { provider, issuer, subject, email, emailVerified, profile } = identity;
-      const before = await find(identity);
-      if (before) return before.userId === userId ? 'linked_before' : 'identity_taken';
-      // One statement: the address may change, or somebody else link it, at any time.
-      const count = await prisma.$executeRaw`
-        INSERT INTO identities (id, user_id, provider, issuer, subject, email, email_verified, profile)
-        SELECT ${randomUUID()}::uuid, u.id, ${provider}, ${issuer}, ${subject}, ${email}, ${emailVerified},
-               ${JSON.stringify(profile)}::jsonb
-          FROM users u
-         WHERE u.id = ${userId}::uuid AND u.email_verified
-           AND (${emailKey ?? null}::text IS NULL OR (u.email_key = ${emailKey ?? null} AND u.holder_proven))
-        ON CONFLICT (provider, issuer, subject) DO NOTHING`;
-      if (count > 0) return 'linked';
-      const found = await find(identity);
-      if (!found) return 'unproven';
-      return found.userId === userId ? 'linked_before' : 'identity_taken';
-    },
+    ): Promise<'linked' | 'linked_before' | 'identity_taken' | 'unproven' | 'over'> =>
+      prisma.$transaction(async (tx) => {
+        const { provider, issuer, subject, email, emailVerified, profile } = identity;
+        // Whatever clears an account, changes its address or ends its sign-ins takes this lock too: it is done, or comes after.
+        const [user] = await tx.$queryRaw<{ epoch: number; email_key: string; verified: boolean; proven: boolean }[]>`
+          SELECT credentials_epoch AS epoch, email_key, email_verified AS verified, holder_proven AS proven FROM users
+           WHERE id = ${userId}::uuid AND (banned_at IS NULL OR banned_until <= now()) AND erase_after IS NULL FOR UPDATE`;
+        const before = await find(identity, tx);
+        if (before) return before.userId === userId ? 'linked_before' : 'identity_taken';
+        if (user?.epoch !== credentialsEpoch) return 'over';
+        if (!user.verified || (emailKey !== undefined && (user.email_key !== emailKey || !user.proven)))
+          return 'unproven';
+        const count = await tx.$executeRaw`
+          INSERT INTO identities (id, user_id, provider, issuer, subject, email, email_verified, profile)
+          VALUES (${randomUUID()}::uuid, ${userId}::uuid, ${provider}, ${issuer}, ${subject}, ${email}, ${emailVerified},
+                  ${JSON.stringify(profile)}::jsonb)
+          ON CONFLICT (provider, issuer, subject) DO NOTHING`;
+        return count > 0 ? 'linked' : 'identity_taken';
+      }),
 
-    /** Notes that it was used, and what the provider says now. */
-    async used(id: string, { email, emailVerified, profile }: IdentityColumns): Promise<void> {
-      await prisma.identity.updateMany({
+    /** Notes that it was used, and what the provider says now. False when it is gone. */
+    async used(id: string, { email, emailVerified, profile }: IdentityColumns): Promise<boolean> {
+      const { count } = await prisma.identity.updateMany({
         where: { id },
         data: { email, emailVerified, profile, lastUsedAt: new Date() },
       });
+      return count > 0;
     },
 
     /**

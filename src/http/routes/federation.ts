@@ -112,7 +112,14 @@ export const createFederation = (parts: FederationParts) => {
     const user = await identities.signIn(arrived, { client: FIRST_PARTY_CLIENT_ID, ip: ctx.ip });
     const authTime = Math.min(arrived.authTime ?? now(), now());
     const amr = [AMR, ...arrived.amr];
-    const code = await codes.issue({ userId: user.id, provider: provider.id, amr, authTime, codeChallenge });
+    const code = await codes.issue({
+      userId: user.id,
+      epoch: user.credentialsEpoch,
+      provider: provider.id,
+      amr,
+      authTime,
+      codeChallenge,
+    });
     goOn(ctx, withParameter(returnTo, 'code', code));
   };
 
@@ -126,7 +133,8 @@ export const createFederation = (parts: FederationParts) => {
       goOn(ctx, '/account?outcome=linked');
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
-      goOn(ctx, `/account?outcome=${error.code}`);
+      // Nobody is signed in by that any more: the account page says so.
+      goOn(ctx, error.code === 'stale_sign_in' ? '/account' : `/account?outcome=${error.code}`);
     }
   };
 
