@@ -80,6 +80,8 @@ export type IdentityParts = {
 
 const anybody = () => true;
 
+const endedSignIn = () => new DomainError('stale_sign_in', 'this sign-in has ended: sign in again');
+
 /** Somebody was faster with an address or a name. */
 class Taken extends Error {}
 
@@ -205,12 +207,15 @@ export const createIdentities = (parts: IdentityParts) => {
         }
         const there = vouched.emailVerified && vouched.authoritative;
         const here = holder.emailVerified && holder.holderProven && isSameMailbox(holder.email, email);
-        if (!there || !here) {
+        const mustSignIn = async (): Promise<never> => {
           await refused(vouched, 'account_exists', holder.id, client);
           throw new DomainError('account_exists', 'there is an account with this address: sign in to it first');
-        }
+        };
+        if (!there || !here || (await identities.wasRemoved(holder.id, vouched))) await mustSignIn();
         const user = await admitted(holder, vouched, arrival);
-        if ((await linkTo(user, vouched, keyOf(email))) === 'linked') return user;
+        const outcome = await linkTo(user, vouched, keyOf(email));
+        if (outcome === 'linked') return user;
+        if (outcome === 'removed') await mustSignIn();
       }
       throw new Error('the account changed each time it was looked at');
     },
@@ -244,26 +249,31 @@ export const createIdentities = (parts: IdentityParts) => {
       const outcome = await linkTo(user, vouched);
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
-      if (outcome === 'over') throw new DomainError('stale_sign_in', 'this sign-in has ended: sign in again');
+      if (outcome === 'over') throw endedSignIn();
       if (outcome === 'unproven')
         throw new DomainError('email_not_verified', 'the address of the account must be confirmed first');
     },
 
     /**
-     * Takes a sign-in off the account.
+     * Takes a sign-in off the account, and ends everything that anybody is signed in by: who had that way in may have used it. It comes
+     * back only when it is added anew.
      *
+     * @param user As they were read when they showed who they are.
      * @param id A uuid.
-     * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`.
+     * @returns the user as they are now, as whom the one who asked for it may go on.
+     * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`; `stale_sign_in` when their sign-ins were ended.
      */
-    unlink: (user: User, id: string): Promise<void> =>
+    unlink: (user: User, id: string): Promise<User> =>
       atomically(async () => {
-        const outcome = await identities.unlink(user.id, id, providers);
+        const outcome = await identities.unlink(user, id, providers);
+        if (outcome === 'over') throw endedSignIn();
         if (outcome === 'last_way_in')
           throw new DomainError('last_way_in', 'nothing would be left to sign in with: set a password first');
         if (!outcome) throw new DomainError('unknown_identity', 'there is no such identity');
         const { provider } = outcome;
         await mail.send(recipientOf(user), { template: 'sign_in_method_removed', provider: labelOf(provider) });
         await audit.record({ type: 'identity.unlinked', actor: user.id, target: user.id, details: { provider } });
+        return { ...user, credentialsEpoch: user.credentialsEpoch + 1 };
       }),
 
     labelOf,

@@ -230,6 +230,14 @@ export const createFirstPartyTokens = (
     /** Ends a grant with all its tokens. */
     end,
 
+    /** As `keeper` of a browser's session, for one grant. */
+    async keeper(grantId: string): Promise<(user: User) => Promise<void>> {
+      const grant = await provider.Grant.find(grantId);
+      return async (user) => {
+        if (grant?.accountId === user.id) await asOf(user, () => grant.save());
+      };
+    },
+
     /** When the sign-in was that this grant came of, in epoch seconds; long ago where there is none. */
     signedInAt: async (grantId: string): Promise<number> => (await provider.Grant.find(grantId))?.iat ?? 0,
 

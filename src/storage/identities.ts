@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Identity, Prisma } from './generated/client.ts';
 import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
-import type { NewUser, User } from './users.ts';
+import { type NewUser, SIGN_INS_ENDED, type User } from './users.ts';
 
 export type { Identity };
 
@@ -75,13 +75,14 @@ export const createIdentities = (prisma: PrismaClient) => {
      *
      * @param holder As they were read when they showed who they are: where their sign-ins were ended since, or they may not sign in
      *   any more, it is 'over'.
-     * @param emailKey The address that must be the user's, and proven by who signs in to the account; any proven one when absent.
+     * @param emailKey The address that must be the user's, and proven by who signs in to the account; any proven one when absent, where
+     *   the user asks for it. An address brings nothing back that the user has taken off the account.
      */
     link: (
       { id: userId, credentialsEpoch }: Pick<User, 'id' | 'credentialsEpoch'>,
       identity: IdentityColumns,
       emailKey?: string,
-    ): Promise<'linked' | 'linked_before' | 'identity_taken' | 'unproven' | 'over'> =>
+    ): Promise<'linked' | 'linked_before' | 'identity_taken' | 'unproven' | 'over' | 'removed'> =>
       prisma.$transaction(async (tx) => {
         const { provider, issuer, subject, email, emailVerified, profile } = identity;
         // Whatever clears an account, changes its address or ends its sign-ins takes this lock too: it is done, or comes after.
@@ -93,6 +94,9 @@ export const createIdentities = (prisma: PrismaClient) => {
         if (user?.epoch !== credentialsEpoch) return 'over';
         if (!user.verified || (emailKey !== undefined && (user.email_key !== emailKey || !user.proven)))
           return 'unproven';
+        const named = { userId, provider, issuer, subject };
+        if (emailKey !== undefined && (await tx.removedIdentity.count({ where: named })) > 0) return 'removed';
+        await tx.removedIdentity.deleteMany({ where: named });
         const count = await tx.$executeRaw`
           INSERT INTO identities (id, user_id, provider, issuer, subject, email, email_verified, profile)
           VALUES (${randomUUID()}::uuid, ${userId}::uuid, ${provider}, ${issuer}, ${subject}, ${email}, ${emailVerified},
@@ -100,6 +104,14 @@ export const createIdentities = (prisma: PrismaClient) => {
           ON CONFLICT (provider, issuer, subject) DO NOTHING`;
         return count > 0 ? 'linked' : 'identity_taken';
       }),
+
+    /** Whether the user has taken it off their account. */
+    async wasRemoved(
+      userId: string,
+      { provider, issuer, subject }: Pick<Identity, 'provider' | 'issuer' | 'subject'>,
+    ): Promise<boolean> {
+      return (await prisma.removedIdentity.count({ where: { userId, provider, issuer, subject } })) > 0;
+    },
 
     /** Notes that it was used, and what the provider says now. False when it is gone. */
     async used(id: string, { email, emailVerified, profile }: IdentityColumns): Promise<boolean> {
@@ -111,18 +123,33 @@ export const createIdentities = (prisma: PrismaClient) => {
     },
 
     /**
-     * Takes an identity off its user, unless nothing would be left to sign in with: no password, and no other identity of one of
-     * the `usable` providers.
+     * Takes an identity off its user, and ends what they are signed in by, unless nothing would be left to sign in with: no password,
+     * and no other identity of one of the `usable` providers.
+     *
+     * @param holder As for `link`.
      */
-    unlink: (userId: string, id: string, usable: IssuerOfProvider[]): Promise<Identity | 'last_way_in' | undefined> =>
+    unlink: (
+      { id: userId, credentialsEpoch }: Pick<User, 'id' | 'credentialsEpoch'>,
+      id: string,
+      usable: IssuerOfProvider[],
+    ): Promise<Identity | 'last_way_in' | 'over' | undefined> =>
       prisma.$transaction(async (tx) => {
         // One after the other, so that of the last two each sees whether the other is still there.
         await tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
         const user = await tx.user.findUnique({ where: { id: userId }, include: { identities: true } });
         const identity = user?.identities.find((one) => one.id === id);
         if (!user || !identity) return undefined;
+        if (user.credentialsEpoch !== credentialsEpoch) return 'over';
         const others = user.identities.filter((one) => one !== identity && isUsable(one, usable));
         if (user.passwordHash === null && others.length === 0) return 'last_way_in';
+        await tx.user.update({ where: { id: userId }, data: SIGN_INS_ENDED });
+        const { provider, issuer, subject } = identity;
+        const named = { userId, provider, issuer, subject };
+        await tx.removedIdentity.upsert({
+          where: { userId_provider_issuer_subject: named },
+          create: named,
+          update: {},
+        });
         return tx.identity.delete({ where: { id } });
       }),
   };

@@ -83,10 +83,12 @@ export const accountRoutes = (
       const user = await submittedBy(ctx);
       if (!user) return;
       try {
-        await identities.unlink(user, idOf(ctx.params.id));
+        const keep = await session.keeper(ctx.req, ctx.res);
+        await keep(await identities.unlink(user, idOf(ctx.params.id)));
         goOn(ctx, '/account?outcome=unlinked');
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
+        if (error.code === 'stale_sign_in') return goOn(ctx, '/account');
         // Gone already is as good as removed.
         goOn(ctx, `/account?outcome=${error.code === 'unknown_identity' ? 'unlinked' : error.code}`);
       }

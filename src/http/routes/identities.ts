@@ -29,6 +29,7 @@ export const identityRoutes = (
       if (password !== undefined) await signIn.confirm(user, password, { ip: ctx.ip });
       else if (Date.now() / 1000 - (await tokens.signedInAt(grantId)) > FRESH_SECONDS)
         throw new DomainError('stale_sign_in', 'This needs current_password, or a sign-in of the last ten minutes');
-      await identities.unlink(user, idOf(ctx.params.id));
+      const keep = await tokens.keeper(grantId);
+      await keep(await identities.unlink(user, idOf(ctx.params.id)));
       ctx.status = 204;
     });
