@@ -96,8 +96,9 @@ export const createIdentities = (parts: IdentityParts) => {
   const { users, identities, atomically, deletion, verification, mail, audit, throttles, providers } = parts;
   const labelOf = (id: string): string => labelIn(providers, id);
 
-  const linked = async (user: User, { provider }: Vouched): Promise<void> => {
-    await mail.send(recipientOf(user), { template: 'sign_in_method_added', provider: labelOf(provider) });
+  const linked = async (user: User, { provider, email, username, subject }: Vouched): Promise<void> => {
+    const name = email ?? username ?? subject;
+    await mail.send(recipientOf(user), { template: 'sign_in_method_added', provider: labelOf(provider), name });
     await audit.record({ type: 'identity.linked', actor: user.id, target: user.id, details: { provider } });
   };
 
@@ -245,13 +246,16 @@ export const createIdentities = (parts: IdentityParts) => {
      * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account; `stale_sign_in` when their
      *   sign-ins were ended since.
      */
-    async link(user: User, vouched: Vouched): Promise<void> {
+    async link(user: User, vouched: Vouched): Promise<Identity> {
       const outcome = await linkTo(user, vouched);
+      const found = outcome === 'linked' || outcome === 'linked_before' ? await identities.find(vouched) : undefined;
+      if (found) return found;
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
-      if (outcome === 'over') throw endedSignIn();
       if (outcome === 'unproven')
         throw new DomainError('email_not_verified', 'the address of the account must be confirmed first');
+      // Linked, and taken off again by now.
+      throw endedSignIn();
     },
 
     /**

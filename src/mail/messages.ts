@@ -21,8 +21,8 @@ export type Message =
   | { template: 'sign_in_locked' }
   /** A spent refresh token was presented: its sign-in was ended. */
   | { template: 'token_reused'; app: string }
-  /** Another provider, by its name, now signs in to the account, or does no longer. */
-  | { template: 'sign_in_method_added'; provider: string }
+  /** Another provider, by its name, now signs in to the account, or does no longer; `name` is what the person is called there. */
+  | { template: 'sign_in_method_added'; provider: string; name: string }
   | { template: 'sign_in_method_removed'; provider: string };
 
 export type Recipient = { email: string; locale?: string | null | undefined };

@@ -10,7 +10,7 @@ import { createFindAccount } from './find-account.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';
-import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, signInTimes } from './own-resource.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 
 /** The pages the engine asks for; http renders them. */
@@ -56,12 +56,10 @@ export const createConfiguration = (
     ...clientFeatures,
     acrValues: [ACR_PASSWORD],
     claims: {
-      acr: null,
-      auth_time: null,
       iss: null,
       sid: null,
-      amr: null,
-      openid: SCOPES.openid,
+      // How sure, how and when: in every ID token, without being asked for.
+      openid: [...SCOPES.openid, 'acr', 'amr', 'auth_time'],
       profile: SCOPES.profile,
       email: SCOPES.email,
       address: SCOPES.address,
@@ -98,12 +96,14 @@ export const createConfiguration = (
     // OAuth grant, which never was a login.
     expiresWithSession: async (_ctx, token) => !refreshable(token.scopes),
     // What our own routes read off a first-party token, and the grant that they ask after.
-    extraTokenClaims: async (_ctx, token) => {
+    extraTokenClaims: async (ctx, token) => {
       if (token.kind !== 'AccessToken') return undefined;
       if (token.aud !== settings.issuer)
         return token.resourceServer?.accessTokenFormat === 'jwt' ? { grant_id: token.grantId } : undefined;
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
-      return { grant_id: token.grantId, email: user?.email, role: user?.role };
+      // RFC 9068 §2.2.1. A token that is refreshed is of the sign-in that the first one was.
+      const authTime = signInTimes.get(token) ?? ctx?.oidc?.entities?.RefreshToken?.authTime;
+      return { grant_id: token.grantId, email: user?.email, role: user?.role, auth_time: authTime };
     },
     features: {
       ...clientFeatures.features,

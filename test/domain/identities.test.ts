@@ -82,7 +82,7 @@ test('an account is linked when both have verified the address, and its holder i
   t.is((await server.identities.signIn(person)).id, id);
   t.like(await server.identities.list(id), [{ provider: 'google', subject: person.subject }]);
   const [mail] = await mailsTo(server, String(person.email).toUpperCase());
-  t.deepEqual(mail, { template: 'sign_in_method_added', provider: 'Google' });
+  t.deepEqual(mail, { template: 'sign_in_method_added', provider: 'Google', name: person.email });
   t.is((await sql("SELECT 1 FROM audit_events WHERE type = 'identity.linked' AND target = $1", id)).length, 1);
   // The same person again: nothing new.
   t.is((await server.identities.signIn(person)).id, id);

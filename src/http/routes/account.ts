@@ -20,7 +20,7 @@ const OUTCOMES = [
   'email_not_verified',
   'last_way_in',
 ] as const satisfies readonly AccountOutcome[];
-const Outcome = z.object({ outcome: z.enum(OUTCOMES) });
+const Outcome = z.object({ outcome: z.enum(OUTCOMES), identity: z.string().optional() });
 const Form = z.object({ csrf: z.string().optional() });
 
 /** Where the direct way to sign in ends: who is signed in here, and what they can sign in with. */
@@ -56,19 +56,20 @@ export const accountRoutes = (
       const user = await signedIn(ctx);
       // Nobody signed in, or they turned back: the front door.
       if (!user) return goOn(ctx, '/');
-      const linked = await identities.list(user.id);
+      const linked = (await identities.list(user.id)).map(({ id, provider, email, profile, subject }) => {
+        const { username } = Object(profile) as { username?: string };
+        return { id, label: identities.labelOf(provider), name: email ?? username ?? subject };
+      });
+      const { outcome, identity } = Outcome.safeParse(ctx.query).data ?? {};
       // The form that adds one ends at the provider: any at https, and those on this machine where one is.
       allowFormTarget(ctx, providers.all.map(({ issuer }) => issuer).sort()[0]);
       pages.render(ctx, 'account', {
         account: { label: labelOf(user) },
         csrf: csrf.token(`account:${user.id}:${csrf.browser(ctx)}`),
-        outcome: Outcome.safeParse(ctx.query).data?.outcome,
+        outcome,
+        added: linked.find(({ id }) => id === identity),
         hasPassword: user.passwordHash !== null,
-        identities: linked.map(({ id, provider, email, subject }) => ({
-          id,
-          label: identities.labelOf(provider),
-          name: email ?? subject,
-        })),
+        identities: linked,
         providers: providers.all.map(({ id, label }) => ({ id, label })),
       });
     })
