@@ -17,6 +17,7 @@ import { createPasswordReset } from './domain/password-reset.ts';
 import { createPasswords, type PasswordCost } from './domain/passwords.ts';
 import { createSecrets } from './domain/secrets.ts';
 import { createSignIn } from './domain/sign-in.ts';
+import { withStandings } from './domain/standings.ts';
 import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
@@ -323,6 +324,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     federation.routes(),
     interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
+  app.use((_ctx, next) => withStandings(next));
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
   app.use((ctx, next) => {

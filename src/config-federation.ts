@@ -103,7 +103,10 @@ export function problemsOfFederation(given: Partial<Record<string, string>>): st
 }
 
 export function federationOf(
-  values: Partial<Record<Credential | Address, string | undefined>> & { OIDC_PROVIDERS: FederationSettings['openid'] },
+  values: Partial<Record<Credential | Address, string | undefined>> & {
+    OIDC_PROVIDERS: FederationSettings['openid'];
+    GOOGLE_AUTH_TIME?: boolean | undefined;
+  },
 ): FederationSettings {
   const given = new Map<string, unknown>(Object.entries(values));
   const kinds = KINDS.flatMap(({ id, addresses }) => {
@@ -111,7 +114,8 @@ export function federationOf(
     const clientSecret = given.get(variableOf(id, 'clientSecret'));
     if (!clientId || !clientSecret) return [[id, undefined]];
     const at = Object.keys(addresses).map((name) => [name, given.get(variableOf(id, name))]);
-    return [[id, { clientId, clientSecret, ...Object.fromEntries(at) }]];
+    const authTime = given.get(variableOf(id, 'authTime')) === true && { authTime: true };
+    return [[id, { clientId, clientSecret, ...authTime, ...Object.fromEntries(at) }]];
   });
   return { ...Object.fromEntries(kinds), openid: values.OIDC_PROVIDERS };
 }

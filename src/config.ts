@@ -240,6 +240,7 @@ const fields = {
     // An issuer is compared to the letter; to the others paths are added.
     providerUrl.transform(name === 'issuer' ? String : withoutSlash).default(otherwise),
   ),
+  GOOGLE_AUTH_TIME: flag,
   OIDC_PROVIDERS: text(
     'must be a JSON array of at most 10 objects with name (lower-case letters, digits and hyphens; each once, and none of ours), label, issuer (https), client_id and client_secret; email_domains (lower-case domains, or *) may be there',
     (value) => openIdProvidersOf(value) !== undefined,

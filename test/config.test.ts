@@ -215,6 +215,7 @@ const unacceptable: Record<string, string[]> = {
   OAUTH_REDIRECT_URIS: ['https://a.test/cb#x', 'a.test/cb', 'javascript:alert(1)'],
   GOOGLE_CLIENT_ID: ['with\nnewline'],
   GOOGLE_CLIENT_SECRET: ['ключ'],
+  GOOGLE_AUTH_TIME: ['yes', '1'],
   GOOGLE_ISSUER: [
     'http://accounts.test',
     'accounts.google.com',
@@ -285,6 +286,8 @@ test('providers to sign in with are read from what belongs together, and nothing
   });
   const client = { clientId: 'id', clientSecret: 'secret' };
   t.deepEqual(federation.google, { ...client, issuer: 'https://accounts.google.com' });
+  const telling = accepted({ GOOGLE_CLIENT_ID: 'id', GOOGLE_CLIENT_SECRET: 'secret', GOOGLE_AUTH_TIME: 'true' });
+  t.true(telling.federation.google?.authTime);
   t.deepEqual(federation.github, {
     ...client,
     url: 'https://github.acme.test',

@@ -4,6 +4,7 @@ import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import { checkAll, DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
+import { stillSpeaksFor } from './standings.ts';
 import { isBanned, statusOf } from './user-status.ts';
 
 export type { User };
@@ -109,10 +110,13 @@ export const createAccounts = (
   { users, artifacts, atomically }: Pick<Stores, 'users' | 'artifacts' | 'atomically'>,
   passwords: Passwords,
 ) => ({
-  /** The account with this id, or undefined when there is none, it is banned, or about to be erased. */
+  /**
+   * The account with this id, or undefined when there is none, it is banned, or about to be erased; or when what the request has shown
+   * for it is of before its sign-ins were ended.
+   */
   async find(id: string): Promise<User | undefined> {
     const user = await users.findById(id);
-    return user && statusOf(user) === 'active' ? user : undefined;
+    return user && stillSpeaksFor(user) && statusOf(user) === 'active' ? user : undefined;
   },
 
   /** Whoever this login names, in whatever state. */

@@ -242,8 +242,13 @@ export const createAdministration = (parts: AdministrationParts) => {
     /** Ends every session and token; API keys stay. @throws {DomainError} `unknown_user`, `beyond_own_role`. */
     async signOut(actor: User, id: string): Promise<void> {
       const user = await findWithinReach(actor, id);
+      // Before as well as after: with a store down nothing has changed, and who signs in meanwhile is signed out again.
       await artifacts.destroyByAccount(user.id);
-      await audit.record({ type: 'user.signed_out', target: user.id });
+      await atomically(async () => {
+        await users.endSignIns(user.id);
+        await audit.record({ type: 'user.signed_out', target: user.id });
+      });
+      await artifacts.destroyByAccount(user.id);
     },
 
     /** Mails a link to set a new password. @throws {DomainError} `unknown_user`, `user_banned`, `beyond_own_role`. */

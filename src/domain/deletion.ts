@@ -51,7 +51,8 @@ export const createDeletion = (
       if (!restored) return undefined;
       await mail.send(recipientOf(restored), { template: 'deletion_cancelled' });
       await audit.record({ type: 'user.restored', actor: user.id, target: user.id });
-      return restored;
+      // As of when they showed it: a new password since then ends this sign-in too.
+      return { ...restored, credentialsEpoch: user.credentialsEpoch };
     });
   },
 

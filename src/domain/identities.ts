@@ -80,6 +80,8 @@ export type IdentityParts = {
 
 const anybody = () => true;
 
+const endedSignIn = () => new DomainError('stale_sign_in', 'this sign-in has ended: sign in again');
+
 /** Somebody was faster with an address or a name. */
 class Taken extends Error {}
 
@@ -94,8 +96,9 @@ export const createIdentities = (parts: IdentityParts) => {
   const { users, identities, atomically, deletion, verification, mail, audit, throttles, providers } = parts;
   const labelOf = (id: string): string => labelIn(providers, id);
 
-  const linked = async (user: User, { provider }: Vouched): Promise<void> => {
-    await mail.send(recipientOf(user), { template: 'sign_in_method_added', provider: labelOf(provider) });
+  const linked = async (user: User, { provider, email, username, subject }: Vouched): Promise<void> => {
+    const name = email ?? username ?? subject;
+    await mail.send(recipientOf(user), { template: 'sign_in_method_added', provider: labelOf(provider), name });
     await audit.record({ type: 'identity.linked', actor: user.id, target: user.id, details: { provider } });
   };
 
@@ -157,7 +160,7 @@ export const createIdentities = (parts: IdentityParts) => {
 
   const linkTo = (user: User, vouched: Vouched, emailKey?: string) =>
     atomically(async () => {
-      const outcome = await identities.link(user.id, columnsOf(vouched), emailKey);
+      const outcome = await identities.link(user, columnsOf(vouched), emailKey);
       if (outcome === 'linked') await linked(user, vouched);
       return outcome;
     });
@@ -180,7 +183,8 @@ export const createIdentities = (parts: IdentityParts) => {
         const known = await identities.find(vouched);
         if (known) {
           const user = await admitted(known.user, vouched, arrival);
-          await identities.used(known.id, columnsOf(vouched));
+          // Gone by now: whatever took it out of the account has raised the account's epoch before this, or will after it.
+          if (!(await identities.used(known.id, columnsOf(vouched)))) continue;
           return user;
         }
         if (email === undefined) {
@@ -204,12 +208,15 @@ export const createIdentities = (parts: IdentityParts) => {
         }
         const there = vouched.emailVerified && vouched.authoritative;
         const here = holder.emailVerified && holder.holderProven && isSameMailbox(holder.email, email);
-        if (!there || !here) {
+        const mustSignIn = async (): Promise<never> => {
           await refused(vouched, 'account_exists', holder.id, client);
           throw new DomainError('account_exists', 'there is an account with this address: sign in to it first');
-        }
+        };
+        if (!there || !here || (await identities.wasRemoved(holder.id, vouched))) await mustSignIn();
         const user = await admitted(holder, vouched, arrival);
-        if ((await linkTo(user, vouched, keyOf(email))) === 'linked') return user;
+        const outcome = await linkTo(user, vouched, keyOf(email));
+        if (outcome === 'linked') return user;
+        if (outcome === 'removed') await mustSignIn();
       }
       throw new Error('the account changed each time it was looked at');
     },
@@ -235,31 +242,42 @@ export const createIdentities = (parts: IdentityParts) => {
      * Lets a provider sign in to the account of somebody who is signed in. Only once the account's address is proven: until then it
      * may be somebody else's, who would find a stranger's way in when they come.
      *
-     * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account.
+     * @param user As they were read when they showed who they are.
+     * @throws {DomainError} `email_not_verified`; `identity_taken` when it signs in to another account; `stale_sign_in` when their
+     *   sign-ins were ended since.
      */
-    async link(user: User, vouched: Vouched): Promise<void> {
+    async link(user: User, vouched: Vouched): Promise<Identity> {
       const outcome = await linkTo(user, vouched);
+      const found = outcome === 'linked' || outcome === 'linked_before' ? await identities.find(vouched) : undefined;
+      if (found) return found;
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
       if (outcome === 'unproven')
         throw new DomainError('email_not_verified', 'the address of the account must be confirmed first');
+      // Linked, and taken off again by now.
+      throw endedSignIn();
     },
 
     /**
-     * Takes a sign-in off the account.
+     * Takes a sign-in off the account, and ends everything that anybody is signed in by: who had that way in may have used it. It comes
+     * back only when it is added anew.
      *
+     * @param user As they were read when they showed who they are.
      * @param id A uuid.
-     * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`.
+     * @returns the user as they are now, as whom the one who asked for it may go on.
+     * @throws {DomainError} `unknown_identity` also for somebody else's; `last_way_in`; `stale_sign_in` when their sign-ins were ended.
      */
-    unlink: (user: User, id: string): Promise<void> =>
+    unlink: (user: User, id: string): Promise<User> =>
       atomically(async () => {
-        const outcome = await identities.unlink(user.id, id, providers);
+        const outcome = await identities.unlink(user, id, providers);
+        if (outcome === 'over') throw endedSignIn();
         if (outcome === 'last_way_in')
           throw new DomainError('last_way_in', 'nothing would be left to sign in with: set a password first');
         if (!outcome) throw new DomainError('unknown_identity', 'there is no such identity');
         const { provider } = outcome;
         await mail.send(recipientOf(user), { template: 'sign_in_method_removed', provider: labelOf(provider) });
         await audit.record({ type: 'identity.unlinked', actor: user.id, target: user.id, details: { provider } });
+        return { ...user, credentialsEpoch: user.credentialsEpoch + 1 };
       }),
 
     labelOf,

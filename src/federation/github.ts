@@ -23,6 +23,7 @@ export const github = kindOf({
       tokenEndpoint: `${url}/login/oauth/access_token`,
       scopes: ['read:user', 'user:email'],
       loginHintParameter: 'login',
+      choicePrompt: 'select_account',
       accept: 'application/vnd.github+json',
 
       async person(read) {

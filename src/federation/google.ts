@@ -9,15 +9,18 @@ import { ANY_DOMAIN, createOpenIdProvider } from './openid.ts';
 export const google = kindOf({
   id: 'google',
   addresses: { issuer: 'https://accounts.google.com' },
-  create: (settings) =>
+  create: ({ authTime = false, ...settings }) =>
     createOpenIdProvider({
       ...settings,
       id: 'google',
       label: 'Google',
       // Its older ID tokens name it without the scheme.
       alsoIssuers: [settings.issuer.replace(/^https:\/\//, '')],
-      // It knows none, consent and select_account. Whether the person did sign in anew, auth_time tells, where Google gives it.
+      // It knows none, consent and select_account.
       reauthenticationPrompt: 'select_account',
+      choosesAccounts: true,
+      // It tells by auth_time only where “session age claims” are switched on for the client, and never asks anew by max_age.
+      tellsWhen: authTime,
       // It verifies every address that it calls verified, whoever runs the domain.
       emailDomains: [ANY_DOMAIN],
     }),

@@ -29,6 +29,10 @@ export type Trip = { state: string; verifier: string; nonce: string };
 export type Wishes = {
   /** The person is to sign in there anew unless they did within so many seconds; 0 for in any case. */
   maxAgeSeconds?: number | undefined;
+  /** The person is to show once more that it is them, as well as the provider can have them do it; nobody asks when they signed in. */
+  anew?: boolean | undefined;
+  /** The person is to say which of their accounts there it is to be. */
+  choose?: boolean | undefined;
   loginHint?: string | undefined;
   uiLocales?: string | undefined;
 };
@@ -72,12 +76,17 @@ export type ClientSettings = { clientId: string; clientSecret: string; redirectU
 /** Addresses of a provider that may be others, by what they are, with their defaults. */
 export type Addresses = Record<string, string>;
 
-/** A kind of provider: its client and addresses come from variables that bear its id, such as GITHUB_CLIENT_ID and GITHUB_API_URL. */
+/**
+ * A kind of provider: its client and addresses come from variables that bear its id, such as GITHUB_CLIENT_ID and GITHUB_API_URL.
+ * `authTime` says that it was set up there to tell when people signed in.
+ */
 export type Kind<Id extends string = string, A extends Addresses = Addresses> = {
   /** Lower-case letters. */
   id: Id;
   addresses: A;
-  create(settings: ClientSettings & Record<keyof A & string, string>): IdentityProvider;
+  create(
+    settings: ClientSettings & { authTime?: boolean | undefined } & Record<keyof A & string, string>,
+  ): IdentityProvider;
 };
 
 export const kindOf = <const Id extends string, A extends Addresses>(kind: Kind<Id, A>): Kind<Id, A> => kind;

@@ -17,6 +17,8 @@ export type OAuthSettings = ClientSettings & {
   byBasic?: boolean;
   /** The parameter that says whom the provider should expect. */
   loginHintParameter?: string;
+  /** What has people choose among their accounts there. */
+  choicePrompt?: string;
   /** The media type of its API. */
   accept?: string;
   /** Who came back. */
@@ -39,11 +41,12 @@ export const createOAuthProvider = (settings: OAuthSettings): IdentityProvider =
     issuer,
     reauthenticates: false,
 
-    async authorizationUrl({ state, verifier }, { loginHint } = {}) {
+    async authorizationUrl({ state, verifier }, { loginHint, anew, choose } = {}) {
       const { S256 } = CodeChallengeMethod;
       const to = client.createAuthorizationURLWithPKCE(authorizationEndpoint, state, S256, verifier, scopes);
       if (loginHint !== undefined && settings.loginHintParameter !== undefined)
         to.searchParams.set(settings.loginHintParameter, loginHint);
+      if ((anew || choose) && settings.choicePrompt !== undefined) to.searchParams.set('prompt', settings.choicePrompt);
       return to;
     },
 

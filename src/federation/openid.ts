@@ -21,6 +21,10 @@ export type OpenIdSettings = ClientSettings & {
   alsoIssuers?: string[];
   /** What asks the provider to have the person sign in anew. */
   reauthenticationPrompt?: string;
+  /** It lets people choose among their accounts when it is asked to by select_account. */
+  choosesAccounts?: boolean;
+  /** Whether it says when people signed in; it does where absent. */
+  tellsWhen?: boolean;
   /**
    * The domains whose addresses it is to be believed for, `*` for all: of any other it verifies none. Absent: it is believed when it
    * says that it has verified an address, except about an account that is there already.
@@ -157,27 +161,35 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
     return domain !== '' && domains.includes(domain);
   };
 
-  const demands = ({ maxAgeSeconds, loginHint, uiLocales }: Wishes) => ({
+  const promptOf = ({ maxAgeSeconds, anew, choose }: Wishes): string | undefined =>
+    maxAgeSeconds === 0 || anew
+      ? (settings.reauthenticationPrompt ?? 'login')
+      : choose && settings.choosesAccounts
+        ? 'select_account'
+        : undefined;
+
+  const demands = ({ maxAgeSeconds, loginHint, uiLocales }: Wishes, prompt: string | undefined) => ({
     ...(loginHint !== undefined && { login_hint: loginHint }),
     ...(uiLocales !== undefined && { ui_locales: uiLocales }),
     ...(maxAgeSeconds !== undefined && {
       max_age: String(maxAgeSeconds),
       claims: JSON.stringify({ id_token: { auth_time: { essential: true } } }),
     }),
-    ...(maxAgeSeconds === 0 && { prompt: settings.reauthenticationPrompt ?? 'login' }),
+    ...(prompt !== undefined && { prompt }),
   });
 
   return {
     id,
     label,
     issuer,
-    reauthenticates: true,
+    reauthenticates: settings.tellsWhen ?? true,
 
     async authorizationUrl({ state, verifier, nonce }, wishes = {}) {
       const { authorization_endpoint: endpoint } = await metadata();
       const scopes = ['openid', 'email', 'profile'];
       const url = client.createAuthorizationURLWithPKCE(endpoint, state, CodeChallengeMethod.S256, verifier, scopes);
-      for (const [name, value] of Object.entries({ nonce, ...demands(wishes) })) url.searchParams.set(name, value);
+      for (const [name, value] of Object.entries({ nonce, ...demands(wishes, promptOf(wishes)) }))
+        url.searchParams.set(name, value);
       return url;
     },
 

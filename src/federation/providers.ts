@@ -11,7 +11,10 @@ import { KINDS } from './kinds.ts';
 import { createOpenIdProvider } from './openid.ts';
 
 type Client = Omit<ClientSettings, 'redirectUri'>;
-type SettingsOf<K extends Kind> = Client & Record<keyof K['addresses'] & string, string>;
+type SettingsOf<K extends Kind> = Client & { authTime?: boolean | undefined } & Record<
+    keyof K['addresses'] & string,
+    string
+  >;
 
 /** The providers that are set up; one without a client is not there. */
 export type FederationSettings = { [K in (typeof KINDS)[number] as K['id']]?: SettingsOf<K> | undefined } & {
@@ -52,7 +55,7 @@ export const createProviders = (
   const all: IdentityProvider[] = [
     ...kinds.flatMap(({ id, create }) => {
       const own = given.get(id) as SettingsOf<Kind> | undefined;
-      return own ? [create({ ...own, redirectUri: redirectUriOf(id) })] : [];
+      return own ? [create({ ...own, redirectUri: redirectUriOf(id) } as Parameters<Kind['create']>[0])] : [];
     }),
     ...settings.openid.map(({ name: id, ...rest }) =>
       createOpenIdProvider({ ...rest, id, redirectUri: redirectUriOf(id) }),

@@ -10,6 +10,8 @@ const RETURN_TO_LENGTH = 512;
 /** A sign-in that one of the platform's own apps may turn into tokens. */
 const Exchangeable = z.object({
   userId: z.string(),
+  /** The user's epoch when they signed in. */
+  epoch: z.number(),
   provider: z.string(),
   amr: z.array(z.string()),
   /** Epoch seconds. */

@@ -18,7 +18,7 @@ export const goOn = (ctx: Context, location: string): void => {
 
 /**
  * Whether the app has to know when the person signed in. Our own pages ask for a new sign-in to see that it is still the same person:
- * a provider that lets them through shows that.
+ * a provider that lets them through when it is asked anew shows that.
  */
 export const insistsOnWhen = ({ client, maxAgeSeconds }: PendingInteraction): boolean =>
   maxAgeSeconds !== undefined && client.clientId !== FIRST_PARTY_CLIENT_ID;

@@ -122,6 +122,8 @@ export type ViewData = MailLinkViews & {
     csrf: string;
     /** What came of the form that was sent. */
     outcome?: AccountOutcome | undefined;
+    /** What was added by it. */
+    added?: { label: string; name: string } | undefined;
     hasPassword: boolean;
     identities: { id: string; label: string; name: string }[];
     providers: { id: string; label: string }[];

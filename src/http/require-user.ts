@@ -15,6 +15,8 @@ export type SignedIn = {
   /** The app that the token was issued to. */
   clientId?: string;
   keyId?: string;
+  /** When they signed in, in epoch seconds, where the token says so. */
+  authTime?: number | undefined;
   scopes: ReadonlySet<string>;
 };
 

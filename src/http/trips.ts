@@ -24,6 +24,8 @@ const BrowserTrip = z.object({
   startedAt: z.number(),
   /** The app wants the person to have signed in within so many seconds. */
   maxAgeSeconds: z.number().optional(),
+  /** It was to show that it is still the same person: coming back is the sign-in. */
+  anew: z.boolean().optional(),
   errand: Errand,
 });
 export type BrowserTrip = z.infer<typeof BrowserTrip>;

@@ -23,8 +23,8 @@ export type Message =
   | { template: 'token_reused'; app: string }
   /** An app waits for the person to approve something on their account page, where the link leads. */
   | { template: 'approval_requested'; app: string; link: string; minutes: number }
-  /** Another provider, by its name, now signs in to the account, or does no longer. */
-  | { template: 'sign_in_method_added'; provider: string }
+  /** Another provider, by its name, now signs in to the account, or does no longer; `name` is what the person is called there. */
+  | { template: 'sign_in_method_added'; provider: string; name: string }
   | { template: 'sign_in_method_removed'; provider: string };
 
 export type Recipient = { email: string; locale?: string | null | undefined };

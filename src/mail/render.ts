@@ -50,6 +50,7 @@ const valuesOf = (message: Message, locale: MailLocale, host: string): Record<st
   ...('newEmail' in message && { newEmail: message.newEmail }),
   ...('app' in message && { app: message.app }),
   ...('provider' in message && { provider: message.provider }),
+  ...('name' in message && { name: message.name }),
 });
 
 const partsOf = (sentence: string, values: Record<string, string>): Part[] =>

@@ -1,5 +1,6 @@
 import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from 'oidc-provider';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
+import { epochFor, goesOn, isOver, shows } from '../domain/standings.ts';
 import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
 import { successorOf } from './engine-internals.ts';
 import { parentHashOf } from './grant-ids.ts';
@@ -35,6 +36,16 @@ const DECIDED: Record<string, (payload: AdapterPayload) => boolean> = {
 };
 const EXPIRED_FOR_SECONDS = 600;
 
+/**
+ * What bears the epoch of its account: what a person is signed in by, and what every code and token hangs on, since the engine asks for
+ * the grant whenever one of those is used.
+ */
+const OF_AN_EPOCH: ReadonlySet<string> = new Set(['Session', 'Grant', 'Interaction']);
+
+/** Whose an artifact is. What a sign-in that is done is about comes before who was signed in until then. */
+const holderOf = (payload: AdapterPayload): string | undefined =>
+  signedInOf(payload.result) ?? payload.accountId ?? payload.session?.accountId;
+
 const PUSHED = 'PushedAuthorizationRequest';
 
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
@@ -42,13 +53,18 @@ const contextOf = (model: string): string => `oauth_tokens:${model}`;
 // The identifier is sealed along with the payload: a row given another row's content does not open.
 const opener =
   (secrets: Secrets, known: KnownClients, context: string) =>
-  async (record: ArtifactRecord | undefined, id?: string): Promise<AdapterPayload | undefined> => {
+  async (
+    record: ArtifactRecord | undefined,
+    id?: string,
+    lives: (payload: AdapterPayload, epoch: number) => boolean = () => true,
+  ): Promise<AdapterPayload | undefined> => {
     if (!record) return undefined;
     let sealedId: unknown;
     let payload: AdapterPayload;
     let generation: string | null | undefined;
+    let epoch: number | null | undefined;
     try {
-      [sealedId, payload, generation] = JSON.parse(secrets.open(record.payload, context));
+      [sealedId, payload, generation, epoch] = JSON.parse(secrets.open(record.payload, context));
     } catch {
       // Sealed under a key that is gone: as good as absent.
       return undefined;
@@ -59,6 +75,8 @@ const opener =
       const living = await known.generationOf(payload.clientId);
       if (living === undefined || (generation != null && generation !== living)) return undefined;
     }
+    // Without one it is of the epoch that every account begins with.
+    if (!lives(payload, epoch ?? 0)) return undefined;
     return record.consumedAt === undefined ? payload : { ...payload, consumed: record.consumedAt };
   };
 
@@ -71,7 +89,9 @@ export const artifactsOfAccount = async (
   accountId: string,
 ): Promise<AdapterPayload[]> => {
   const open = opener(secrets, known, contextOf(model));
-  const payloads = await Promise.all((await artifacts.findByAccount(model, accountId)).map((record) => open(record)));
+  const lives = (_: AdapterPayload, epoch: number) => !OF_AN_EPOCH.has(model) || !isOver(accountId, epoch);
+  const found = await artifacts.findByAccount(model, accountId);
+  const payloads = await Promise.all(found.map((record) => open(record, undefined, lives)));
   return payloads.filter((payload) => payload !== undefined);
 };
 
@@ -83,7 +103,18 @@ const artifactAdapter = (
   retrySeconds: number,
 ): Adapter => {
   const context = contextOf(model);
-  const open = opener(secrets, known, context);
+  const opened = opener(secrets, known, context);
+
+  /** Whether what the request shows is not over yet; from here on it speaks for the account by that. */
+  const isShown = (payload: AdapterPayload, epoch: number): boolean => {
+    const accountId = OF_AN_EPOCH.has(model) ? holderOf(payload) : undefined;
+    if (accountId === undefined) return true;
+    if (model !== 'Interaction') return shows(accountId, epoch);
+    // It is there in any case: its person may sign in anew.
+    goesOn(accountId, epoch, signedInOf(payload.result) !== undefined);
+    return true;
+  };
+  const open = (record: ArtifactRecord | undefined, id?: string) => opened(record, id, isShown);
 
   /**
    * Whether presenting this spent refresh token is the retry of a request whose answer was lost: shortly after, and with
@@ -144,18 +175,20 @@ const artifactAdapter = (
     async upsert(id, payload, expiresIn) {
       const generation =
         payload.clientId === undefined ? null : ((await known.generationOf(payload.clientId)) ?? 'of none');
+      const accountId = holderOf(payload);
+      const epoch = accountId === undefined || !OF_AN_EPOCH.has(model) ? null : epochFor(accountId);
       const goodUntil = payload.exp ?? Math.floor(Date.now() / 1000) + (expiresIn ?? 0);
       const expiresAt = goodUntil + (isDecided ? EXPIRED_FOR_SECONDS : 0);
       if (isDecided) await decideOnce(id, payload, expiresAt);
       if (typeof payload.parJti === 'string') await outlive(payload.parJti, expiresAt);
       await artifacts.upsert(model, sha256(id), {
-        payload: secrets.seal(JSON.stringify([id, payload, generation]), context),
+        payload: secrets.seal(JSON.stringify([id, payload, generation, epoch]), context),
         expiresAt,
         grantId: model === 'Grant' ? id : payload.grantId,
         uid: payload.uid,
         userCodeHash: payload.userCode === undefined ? undefined : userCodeHash(payload.userCode),
         // A sign-in that is done, and whose browser has not gone on yet, is its person's too: a ban or a new password ends it.
-        accountId: payload.accountId ?? signedInOf(payload.result) ?? payload.session?.accountId,
+        accountId,
       });
     },
 

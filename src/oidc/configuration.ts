@@ -15,7 +15,7 @@ import { findClient } from './find-client.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';
-import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, signInTimes } from './own-resource.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 
 /** The pages the engine asks for; http renders them. */
@@ -64,12 +64,10 @@ export const createConfiguration = (
     ...asking,
     acrValues: [ACR_PASSWORD],
     claims: {
-      acr: null,
-      auth_time: null,
       iss: null,
       sid: null,
-      amr: null,
-      openid: SCOPES.openid,
+      // How sure, how and when: in every ID token, without being asked for.
+      openid: [...SCOPES.openid, 'acr', 'amr', 'auth_time'],
       profile: SCOPES.profile,
       email: SCOPES.email,
       address: SCOPES.address,
@@ -110,14 +108,16 @@ export const createConfiguration = (
     // OAuth grant, which never was a login; nor what is allowed in one place for an app that runs in another.
     expiresWithSession: async (_ctx, token) => token.kind !== 'DeviceCode' && !refreshable(token.scopes),
     // What our own routes read off a first-party token, and the grant that they ask after.
-    extraTokenClaims: async (_ctx, token) => {
+    extraTokenClaims: async (ctx, token) => {
       if (token.kind !== 'AccessToken') return undefined;
       if (token.aud !== settings.issuer) {
         const isJwt = token.resourceServer?.accessTokenFormat === 'jwt';
         return { ...(isJwt && { grant_id: token.grantId }), ...exchanged.get(token) };
       }
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
-      return { grant_id: token.grantId, email: user?.email, role: user?.role };
+      // RFC 9068 §2.2.1. A token that is refreshed is of the sign-in that the first one was.
+      const authTime = signInTimes.get(token) ?? ctx?.oidc?.entities?.RefreshToken?.authTime;
+      return { grant_id: token.grantId, email: user?.email, role: user?.role, auth_time: authTime };
     },
     features: {
       ...asking.features,

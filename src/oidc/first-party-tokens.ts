@@ -7,12 +7,13 @@ import type { Alerts } from '../domain/alerts.ts';
 import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
+import { asOf } from '../domain/standings.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { DpopProofs } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
 import { newGrantId } from './grant-ids.ts';
 import type { Authentication } from './interactions.ts';
-import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer } from './own-resource.ts';
+import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer, signInTimes } from './own-resource.ts';
 import { type Bound, holdsKey, type Presentation } from './sender-constraints.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
@@ -22,7 +23,14 @@ export type TokenPair = { access_token: string; refresh_token: string; token_typ
 export type Issued = { grantId: string; tokens: TokenPair };
 
 /** Who a bearer token stands for. */
-export type Bearer = { user: User; scopes: ReadonlySet<string>; clientId: string; grantId: string };
+export type Bearer = {
+  user: User;
+  scopes: ReadonlySet<string>;
+  clientId: string;
+  grantId: string;
+  /** When they signed in, in epoch seconds, where the token says so. */
+  authTime?: number | undefined;
+};
 
 /** A first-party JWT that verifies, whose grant lives, and that was not revoked by itself. */
 export type LiveJwt = z.infer<typeof Claims>;
@@ -35,6 +43,7 @@ const Claims = z.looseObject({
   grant_id: z.string(),
   jti: z.string(),
   iat: z.number(),
+  auth_time: z.number().optional(),
   exp: z.number(),
   /** RFC 7800: the key that the token is bound to. */
   cnf: z.looseObject({ jkt: z.string().optional(), 'x5t#S256': z.string().optional() }).optional(),
@@ -87,6 +96,7 @@ export const createFirstPartyTokens = (
     const accessToken = new provider.AccessToken(common);
     accessToken.resourceServer = new provider.ResourceServer(issuer, ownResource);
     holders.set(accessToken, user);
+    signInTimes.set(accessToken, lineage.authTime);
     const refreshToken = new provider.RefreshToken({ ...common, ...lineage, resource: issuer });
     const [access_token, refresh_token] = await Promise.all([accessToken.save(), refreshToken.save()]);
     return { access_token, refresh_token, token_type: 'bearer', expires_in: accessTokenTtlSeconds };
@@ -151,6 +161,7 @@ export const createFirstPartyTokens = (
           sub: claims.sub,
           clientId: claims.client_id,
           grantId: claims.grant_id,
+          authTime: claims.auth_time,
           scopes: new Set(claims.scope.split(' ').filter(Boolean)),
         }
       );
@@ -163,7 +174,11 @@ export const createFirstPartyTokens = (
   };
 
   return {
-    /** A fresh grant of the platform's own apps, and its first pair of tokens. */
+    /**
+     * A fresh grant of the platform's own apps, and its first pair of tokens.
+     *
+     * @param user As they were read when they proved who they are.
+     */
     async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
       // Named beforehand, so that the grant and what hangs on it are written in one go.
       const grantId = newGrantId();
@@ -173,7 +188,7 @@ export const createFirstPartyTokens = (
       const scope = await firstPartyScope(user);
       const [tokens] = await Promise.all([
         pair({ user, grantId, scope, authTime: authTime ?? Math.floor(Date.now() / 1000), rotations: 0, amr }),
-        outlive(grant),
+        asOf(user, () => outlive(grant)),
       ]);
       return { grantId, tokens };
     },
@@ -226,8 +241,13 @@ export const createFirstPartyTokens = (
     /** Ends a grant with all its tokens. */
     end,
 
-    /** When the sign-in was that this grant came of, in epoch seconds; long ago where there is none. */
-    signedInAt: async (grantId: string): Promise<number> => (await provider.Grant.find(grantId))?.iat ?? 0,
+    /** As `keeper` of a browser's session, for one grant. */
+    async keeper(grantId: string): Promise<(user: User) => Promise<void>> {
+      const grant = await provider.Grant.find(grantId);
+      return async (user) => {
+        if (grant?.accountId === user.id) await asOf(user, () => grant.save());
+      };
+    },
 
     /**
      * Who an access token stands for: a first-party JWT, or an opaque token of the engine's.

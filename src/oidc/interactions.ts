@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type Client, errors, type Interaction, type InteractionResults, type Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
 import { SCOPES } from '../domain/claims.ts';
+import { asOf, stillSpeaksFor } from '../domain/standings.ts';
 import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
@@ -141,7 +142,12 @@ export const createInteractions = (
       };
     },
 
-    /** Signs the user in to this browser. @returns where the browser goes on. */
+    /**
+     * Signs the user in to this browser.
+     *
+     * @param user As they were read when they proved who they are.
+     * @returns where the browser goes on.
+     */
     async login(
       req: IncomingMessage,
       res: ServerResponse,
@@ -150,14 +156,14 @@ export const createInteractions = (
     ): Promise<string> {
       const interaction = await current(req, res);
       const { session } = interaction;
-      if (session?.uid && session.accountId !== user.id) {
-        // Somebody else was signed in here. Their session ends before the new one begins; the engine would do the
-        // same by a page that needs JavaScript.
+      if (session?.uid && (session.accountId !== user.id || !stillSpeaksFor(user))) {
+        // Somebody else was signed in here, or this user until their sign-ins were ended. That session ends before the new one begins; the
+        // engine would do the same by a page that needs JavaScript, or go on with neither.
         await artifacts.destroyByUid('Session', session.uid);
         interaction.session = undefined;
         await interaction.persist();
       }
-      return finish(req, res, {
+      const result = {
         login: {
           accountId: user.id,
           acr: ACR_PASSWORD,
@@ -165,7 +171,8 @@ export const createInteractions = (
           ...(authTime !== undefined && { ts: Math.min(authTime, Math.floor(Date.now() / 1000)) }),
         },
         ...(interaction.prompt.name === 'select_account' && { select_account: {} }),
-      });
+      };
+      return asOf(user, () => finish(req, res, result));
     },
 
     /** Goes on with the account that is signed in. @returns where the browser goes on. */

@@ -18,6 +18,9 @@ export type JwtSettings = {
 /** Whom a first-party access token is being issued to, where that is known: its claims then need no second look. */
 export const holders = new WeakMap<object, User>();
 
+/** When the person signed in whom a first-party access token is being issued to, in epoch seconds. */
+export const signInTimes = new WeakMap<object, number>();
+
 /** What every first-party token may do; a role's further permissions are added to it. */
 export const FIRST_PARTY_SCOPE = 'read:profile write:profile';
 

@@ -3,7 +3,7 @@ import { REMOVE_BY_ACCOUNT } from './artifacts-postgres.ts';
 import { Prisma } from './generated/client.ts';
 import { type PrismaClient, type Tx, violatedForeignKey, violatedUnique } from './prisma.ts';
 import { STATUS } from './user-filter.ts';
-import type { User, UserChanges } from './users.ts';
+import { SIGN_INS_ENDED, type User, type UserChanges } from './users.ts';
 
 type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 
@@ -73,6 +73,7 @@ export const createAdministrationStore = (prisma: PrismaClient) => {
           where: { id },
           data: {
             ...plain,
+            ...(ended.includes('artifacts') && SIGN_INS_ENDED),
             ...(address !== undefined && { address: address ?? Prisma.DbNull }),
             updatedAt: new Date(),
           },

@@ -69,8 +69,12 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
      *
      * @returns the user, and what has gone.
      */
-    async redeemReset(tokenHash: string, passwordHash: string): Promise<Redeemed | undefined> {
-      const [changed] = await prisma.$queryRaw<{ id: string; providers: string[]; keys: string[] }[]>`
+    redeemReset: (tokenHash: string, passwordHash: string): Promise<Redeemed | undefined> =>
+      prisma.$transaction(async (tx) => {
+        // First, and by itself: an identity that is being linked at this moment is there for the next statement to see, or comes after it.
+        await tx.$queryRaw`
+        SELECT 1 FROM users WHERE id = (SELECT user_id FROM one_time_tokens WHERE token_hash = ${tokenHash}) FOR UPDATE`;
+        const [changed] = await tx.$queryRaw<{ id: string; providers: string[]; keys: string[] }[]>`
         WITH spent AS (
           DELETE FROM one_time_tokens
            WHERE token_hash = ${tokenHash} AND purpose = 'reset_password' AND expires_at > now() RETURNING user_id, email
@@ -85,13 +89,14 @@ export const createOneTimeTokens = (prisma: PrismaClient) => {
           DELETE FROM api_keys k USING holder h WHERE k.user_id = h.id AND NOT h.holder_proven RETURNING k.id::text
         )
         UPDATE users u SET password_hash = ${passwordHash}, email_verified = true, holder_proven = true,
+                           credentials_epoch = credentials_epoch + 1,
                            pending_email = NULL, pending_email_until = NULL, updated_at = now()
           FROM spent WHERE u.id = spent.user_id AND u.email = spent.email AND (u.banned_at IS NULL OR u.banned_until <= now())
         RETURNING u.id::text,
                   ARRAY(SELECT provider FROM strangers) AS providers, ARRAY(SELECT id FROM strange_keys) AS keys`;
-      const user = changed && (await userOf(changed.id));
-      return user && { user, providers: changed.providers, keys: changed.keys };
-    },
+        const user = changed && (await tx.user.findUnique({ where: { id: changed.id } }));
+        return user ? { user, providers: changed.providers, keys: changed.keys } : undefined;
+      }),
 
     /**
      * Spends a token that proves the address of its user. Undefined as for `redeemReset`.

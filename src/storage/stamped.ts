@@ -10,6 +10,7 @@ export const stampedUsers = (users: Users, { changing }: Stamps): Users => ({
   replacePasswordHash: (id, before, after) => changing(id, () => users.replacePasswordHash(id, before, after)),
   update: (id, changes) => changing(id, () => users.update(id, changes)),
   scheduleErasure: (id, eraseAfter) => changing(id, () => users.scheduleErasure(id, eraseAfter)),
+  endSignIns: (id) => changing(id, () => users.endSignIns(id)),
   cancelErasure: (id) => changing(id, () => users.cancelErasure(id)),
   erase: (id) => changing(id, () => users.erase(id)),
   async setPasswordHash(emailKey, passwordHash) {

@@ -30,6 +30,7 @@ export type UserChanges = Optional<
     | 'emailVerified'
     | 'holderProven'
     | 'passwordHash'
+    | 'credentialsEpoch'
     | 'role'
     | 'bannedAt'
     | 'createdAt'
@@ -42,6 +43,9 @@ export type Users = ReturnType<typeof createUsers>;
 
 /** Whose ban, if there was one, is over. */
 export const notBanned = () => ({ OR: [{ bannedAt: null }, { bannedUntil: { lte: new Date() } }] });
+
+/** Whatever was verified before, and is under way, is worth nothing from now on. */
+export const SIGN_INS_ENDED = { credentialsEpoch: { increment: 1 } } as const;
 
 /** Thrown inside a transaction to undo it. */
 class LastAdmin extends Error {}
@@ -82,7 +86,13 @@ export const createUsers = (prisma: PrismaClient) => ({
     prisma.$transaction(async (tx) => {
       const { count } = await tx.user.updateMany({
         where: { id, passwordHash: before },
-        data: { passwordHash: after, pendingEmail: null, pendingEmailUntil: null, updatedAt: new Date() },
+        data: {
+          passwordHash: after,
+          ...SIGN_INS_ENDED,
+          pendingEmail: null,
+          pendingEmailUntil: null,
+          updatedAt: new Date(),
+        },
       });
       if (count > 0)
         await tx.oneTimeToken.deleteMany({
@@ -130,7 +140,7 @@ export const createUsers = (prisma: PrismaClient) => ({
         if (before?.role === ADMIN) await lockAdmins(tx);
         const [user] = await tx.user.updateManyAndReturn({
           where: { id, eraseAfter: null },
-          data: { eraseAfter, updatedAt: new Date() },
+          data: { eraseAfter, ...SIGN_INS_ENDED, updatedAt: new Date() },
         });
         if (user?.role === ADMIN && !(await anyAdmin(tx))) throw new LastAdmin();
         return user;
@@ -139,6 +149,11 @@ export const createUsers = (prisma: PrismaClient) => ({
       if (error instanceof LastAdmin) return 'last_admin';
       throw error;
     }
+  },
+
+  /** Ends what was verified until now, sign-ins under way included. False when there is no such user. */
+  async endSignIns(id: string): Promise<boolean> {
+    return (await prisma.user.updateMany({ where: { id }, data: SIGN_INS_ENDED })).count > 0;
   },
 
   /** Undefined when the account is not waiting to be erased, or its time is over. */
@@ -171,7 +186,13 @@ export const createUsers = (prisma: PrismaClient) => ({
     return prisma.$transaction(async (tx) => {
       const [user] = await tx.user.updateManyAndReturn({
         where: { emailKey },
-        data: { passwordHash, pendingEmail: null, pendingEmailUntil: null, updatedAt: new Date() },
+        data: {
+          passwordHash,
+          ...SIGN_INS_ENDED,
+          pendingEmail: null,
+          pendingEmailUntil: null,
+          updatedAt: new Date(),
+        },
       });
       if (user) await tx.oneTimeToken.deleteMany({ where: { userId: user.id } });
       return user;

@@ -82,7 +82,7 @@ test('an account is linked when both have verified the address, and its holder i
   t.is((await server.identities.signIn(person)).id, id);
   t.like(await server.identities.list(id), [{ provider: 'google', subject: person.subject }]);
   const [mail] = await mailsTo(server, String(person.email).toUpperCase());
-  t.deepEqual(mail, { template: 'sign_in_method_added', provider: 'Google' });
+  t.deepEqual(mail, { template: 'sign_in_method_added', provider: 'Google', name: person.email });
   t.is((await sql("SELECT 1 FROM audit_events WHERE type = 'identity.linked' AND target = $1", id)).length, 1);
   // The same person again: nothing new.
   t.is((await server.identities.signIn(person)).id, id);
@@ -102,10 +102,10 @@ test('an address that stops being proven while somebody is on their way is not l
   const store = server.stores.identities;
   const { subject } = person;
   const columns = { provider: 'google', issuer: GOOGLE, subject, email: null, emailVerified: false, profile: {} };
-  t.is(await store.link(id, columns, 'another@example.com'), 'unproven');
+  t.is(await store.link({ id, credentialsEpoch: 0 }, columns, 'another@example.com'), 'unproven');
   await sql('UPDATE users SET email_verified = false WHERE id = $1', id);
-  t.is(await store.link(id, columns), 'unproven');
-  t.is(await store.link(randomUUID(), columns), 'unproven');
+  t.is(await store.link({ id, credentialsEpoch: 0 }, columns), 'unproven');
+  t.is(await store.link({ id: randomUUID(), credentialsEpoch: 0 }, columns), 'over');
 });
 
 test('an identity that signs in to one account is not linked to another', async (t) => {

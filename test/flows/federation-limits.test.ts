@@ -196,6 +196,49 @@ test.serial('a linked provider shows as well that it is still the same person', 
   t.is(await identitiesOf(person.id), 0);
 });
 
+test.serial('whatever a provider says of when, coming back from it anew shows it to our own pages', async (t) => {
+  for (const [name, prompt, when] of [
+    ['google', 'select_account', undefined],
+    ['github', 'select_account', undefined],
+    ['acme', 'login', Math.floor(Date.now() / 1000) - 86_400],
+  ] as const) {
+    const who = somebody();
+    all.upstream[name].switches.person = who;
+    const browser = createBrowser(all.server.issuer);
+    const page = await browser.go(await all.press(browser, await browser.go('/login'), name));
+    const asked = await after(700, () => browser.submit(page, name === 'github' ? 'link-google' : 'link-github'));
+    const href = new RegExp(`href="([^"]+)" id="provider-${name}"`).exec(asked.html)?.[1] ?? '';
+    const door = await browser.go(href);
+    t.is(door.url.searchParams.get('prompt'), prompt, name);
+    t.is(door.url.searchParams.get('max_age'), null, name);
+    all.upstream[name].switches.signedInAt = when;
+    const back = await browser.go(await all.through(name, door));
+    t.is(back.url.pathname, '/account', name);
+    // At once, without being asked again.
+    const on = await browser.submit(back, name === 'github' ? 'link-google' : 'link-github');
+    t.is(on.status, 0, name);
+    t.is(on.url.searchParams.get('prompt'), 'select_account');
+    all.upstream[name].reset();
+  }
+});
+
+test.serial('by REST a sign-in at the provider of an hour ago is an hour old, whatever the token’s age', async (t) => {
+  const rest = createRest(all.server.origin);
+  const who = somebody();
+  const hourAgo = Math.floor(Date.now() / 1000) - 3600;
+  all.upstream.acme.switches.person = who;
+  all.upstream.acme.switches.idToken = (claims) => ({ ...claims, auth_time: hourAgo });
+  const browser = createBrowser(all.server.issuer);
+  const code = (await browser.go(await all.direct(browser, 'acme'))).url.searchParams.get('code');
+  const { body } = await rest.post('/auth/exchange', { code });
+  const refreshed = await rest.post('/auth/refresh', { refresh_token: body.refresh_token });
+  for (const token of [body.access_token, refreshed.body.access_token]) {
+    const auth = bearer(token);
+    const [identity] = (await rest.get('/users/me/identities', auth)).body as unknown as { id: string }[];
+    t.is((await rest.delete(`/users/me/identities/${identity?.id}`, undefined, auth)).body.code, 'stale_sign_in');
+  }
+});
+
 test.serial('by REST they are removed with the password, or by a sign-in of the last ten minutes', async (t) => {
   const { person } = await linkedPerson();
   const rest = createRest(all.server.origin);

@@ -217,13 +217,23 @@ test.serial('without an address there is no account, and the person is told why'
 
 test.serial('amr says that a provider signed in and how, auth_time when', async (t) => {
   const hourAgo = Math.floor(Date.now() / 1000) - 3600;
-  Object.assign(all.upstream.google.switches, { amr: ['pwd', 'mfa'], signedInAt: hourAgo });
+  Object.assign(all.upstream.acme.switches, { amr: ['pwd', 'mfa'], signedInAt: hourAgo });
   // The provider tells when somebody signed in only where it is asked: by max_age.
-  const { rp, started, arrived } = await signIn('google', somebody(), { max_age: '7200', ...TELLING });
+  const { rp, started, arrived } = await signIn('acme', somebody(), { max_age: '7200' });
   const claims = (await redeem(rp, arrived.url, started)).claims();
   t.is(claims?.auth_time, hourAgo);
   t.is(claims?.acr, 'aal1');
   t.deepEqual(claims?.amr, ['fed', 'pwd', 'mfa']);
+});
+
+test.serial('ID tokens say how, how sure and when without being asked', async (t) => {
+  for (const name of ['google', 'github', 'acme'] as const) {
+    const { rp, started, arrived } = await signIn(name, somebody());
+    const claims = (await redeem(rp, arrived.url, started)).claims();
+    t.deepEqual(claims?.amr, ['fed'], name);
+    t.is(claims?.acr, 'aal1', name);
+    t.true(Math.abs(Number(claims?.auth_time) - Date.now() / 1000) < 30, name);
+  }
 });
 
 test.serial('acr can be asked for after a sign-in through a provider', async (t) => {
@@ -235,26 +245,26 @@ test.serial(
   'prompt=login and max_age go to the provider, and what it says of the time is held against them',
   async (t) => {
     const person = somebody();
-    const { browser, rp, arrived, started } = await signIn('google', person);
+    const { browser, rp, arrived, started } = await signIn('acme', person);
     const { sub } = (await redeem(rp, arrived.url, started)).claims() ?? {};
     for (const [params, asked, tooOld] of [
-      [{ prompt: 'login' }, { prompt: 'select_account', max_age: '0' }, 120],
-      [{ max_age: '0' }, { prompt: 'select_account', max_age: '0' }, 120],
+      [{ prompt: 'login' }, { prompt: 'login', max_age: '0' }, 120],
+      [{ max_age: '0' }, { prompt: 'login', max_age: '0' }, 120],
     ] as const) {
-      all.upstream.google.switches.person = person;
+      all.upstream.acme.switches.person = person;
       const stale = await all.request(browser, params);
       t.notRegex(stale.page.html, /id="provider-github"/, 'GitHub cannot say when');
-      const href = /href="([^"]+)" id="provider-google"/.exec(stale.page.html)?.[1] ?? '';
+      const href = /href="([^"]+)" id="provider-acme"/.exec(stale.page.html)?.[1] ?? '';
       const door = await browser.go(href);
       t.like(Object.fromEntries(door.url.searchParams), asked);
-      all.upstream.google.switches.signedInAt = Math.floor(Date.now() / 1000) - tooOld;
-      all.upstream.google.switches.idToken = (claims) => ({ ...claims, auth_time: Number(claims.auth_time) });
-      const refused = await browser.go(await all.through('google', door));
+      all.upstream.acme.switches.signedInAt = Math.floor(Date.now() / 1000) - tooOld;
+      all.upstream.acme.switches.idToken = (claims) => ({ ...claims, auth_time: Number(claims.auth_time) });
+      const refused = await browser.go(await all.through('acme', door));
       t.is(refused.status, 400);
-      t.regex(refused.html, /wants you to sign in anew, and Google can’t confirm/);
+      t.regex(refused.html, /wants you to sign in anew, and Acme.* can’t confirm/);
 
-      all.upstream.google.switches.signedInAt = undefined;
-      const anew = await browser.go(await all.press(browser, refused, 'google'));
+      all.upstream.acme.switches.signedInAt = undefined;
+      const anew = await browser.go(await all.press(browser, refused, 'acme'));
       const claims = (await redeem(stale.rp, anew.url, stale.started)).claims();
       t.is(claims?.sub, sub);
       t.true(Number(claims?.auth_time ?? Date.now() / 1000) > Date.now() / 1000 - 60);
@@ -263,23 +273,49 @@ test.serial(
 );
 
 test.serial('a provider that keeps silent about when is no proof of a new sign-in', async (t) => {
-  const { browser } = await signIn('google');
+  const { browser } = await signIn('acme');
   const { page } = await all.request(browser, { prompt: 'login' });
-  all.upstream.google.switches.idToken = ({ auth_time: _, ...claims }) => claims;
-  t.regex((await browser.go(await all.press(browser, page, 'google'))).html, /can’t confirm that you did/);
+  all.upstream.acme.switches.idToken = ({ auth_time: _, ...claims }) => claims;
+  t.regex((await browser.go(await all.press(browser, page, 'acme'))).html, /can’t confirm that you did/);
   // Nor is GitHub, to whoever types its address.
   const uid = /\/interaction\/([\w-]+)\/login/.exec(page.html)?.[1];
   t.regex((await browser.go(`/interaction/${uid}/with/github`)).html, /GitHub can’t confirm that you did/);
 });
 
+test.serial('Google has no button where an app insists on when, unless it was set up to say so', async (t) => {
+  const { browser, arrived } = await signIn('google');
+  t.is(arrived.status, 0);
+  const { page } = await all.request(browser, { max_age: '60', prompt: 'login' });
+  t.notRegex(page.html, /id="provider-google"/);
+  const uid = /\/interaction\/([\w-]+)\/login/.exec(page.html)?.[1];
+  t.regex((await browser.go(`/interaction/${uid}/with/google`)).html, /Google can’t confirm that you did/);
+
+  const { google } = all.upstream.settings;
+  const fresh = await startFederated({}, google && { google: { ...google, authTime: true } });
+  t.teardown(() => fresh.close());
+  fresh.upstream.google.switches.tellsWhen = true;
+  const again = createBrowser(fresh.server.issuer);
+  const asked = await fresh.request(again, { prompt: 'login' });
+  const href = /href="([^"]+)" id="provider-google"/.exec(asked.page.html)?.[1] ?? '';
+  const door = await again.go(href);
+  t.like(Object.fromEntries(door.url.searchParams), { prompt: 'select_account', max_age: '0' });
+  fresh.upstream.google.switches.signedInAt = Math.floor(Date.now() / 1000) - 600;
+  const refused = await again.go(await fresh.through('google', door));
+  t.regex(refused.html, /Google can’t confirm/);
+  fresh.upstream.google.switches.signedInAt = undefined;
+  const anew = await again.go(await fresh.press(again, refused, 'google'));
+  t.deepEqual((await redeem(asked.rp, anew.url, asked.started)).claims()?.amr, ['fed']);
+});
+
 test.serial('a ban stops who signs in through a provider, before and after they were here', async (t) => {
   const person = somebody();
-  const { browser, rp, arrived, started } = await signIn('google', person);
+  const { rp, arrived, started } = await signIn('google', person);
   const tokens = await redeem(rp, arrived.url, started);
   await query("UPDATE users SET banned_at = now(), ban_reason = 'spam' WHERE id = $1", tokens.claims()?.sub);
-  const { page } = await all.request(browser, { prompt: 'login' });
+  const another = createBrowser(all.server.issuer);
+  const { page } = await all.request(another);
   all.upstream.google.switches.person = person;
-  const refused = await browser.go(await all.press(browser, page, 'google'));
+  const refused = await another.go(await all.press(another, page, 'google'));
   t.is(refused.status, 400);
   t.regex(refused.html, /This account can’t be signed in to/);
   const { rows } = await query(

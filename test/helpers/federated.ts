@@ -9,10 +9,19 @@ export const APP = 'https://platform.example';
 
 export type Federated = Awaited<ReturnType<typeof startFederated>>;
 
-export const startFederated = async (overrides: Partial<AppSettings> = {}) => {
+/** @param federation What of the providers' settings is otherwise. */
+export const startFederated = async (
+  overrides: Partial<AppSettings> = {},
+  federation: Partial<AppSettings['federation']> = {},
+) => {
   const upstream: IdentityProviders = await startIdentityProviders();
+  const { google } = upstream.settings;
+  const settings = {
+    ...upstream.settings,
+    ...(google && federation.google && { google: { ...google, authTime: federation.google.authTime } }),
+  };
   const server: TestServer = await startServer({
-    federation: upstream.settings,
+    federation: settings,
     firstPartyOrigins: [APP],
     ...overrides,
   });

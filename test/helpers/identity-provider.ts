@@ -44,6 +44,8 @@ export type Switches = {
   /** When the person signed in there, in epoch seconds; now when absent. */
   signedInAt?: number | undefined;
   amr?: string[] | undefined;
+  /** Says when the person signed in; Google only where that was switched on. */
+  tellsWhen: boolean;
   /** What the provider is not asked for, it does not say (OIDC Core §5.4); Google puts it into the ID token all the same. */
   claimsInIdToken: boolean;
 };
@@ -112,6 +114,7 @@ const newSwitches = (claimsInIdToken: boolean): Switches => ({
   signedByStranger: false,
   unsigned: false,
   claimsInIdToken,
+  tellsWhen: !claimsInIdToken,
 });
 
 type Client = { clientId: string; clientSecret: string };
@@ -132,6 +135,7 @@ const openIdProvider = async (client: Client, claimsInIdToken: boolean) => {
   const signed = async (idToken: string): Promise<string> => {
     const [, payload = ''] = idToken.split('.');
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString());
+    if (!switches.tellsWhen) delete claims.auth_time;
     const altered = switches.idToken?.(claims) ?? claims;
     const encode = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
     if (switches.unsigned) return `${encode({ alg: 'none' })}.${encode(altered)}.`;

@@ -18,7 +18,7 @@ const every: { [T in Message['template']]: Extract<Message, { template: T }> } =
   sign_in_locked: { template: 'sign_in_locked' },
   token_reused: { template: 'token_reused', app: 'Acme Notes' },
   approval_requested: { template: 'approval_requested', app: 'Acme Notes', link, minutes: 10 },
-  sign_in_method_added: { template: 'sign_in_method_added', provider: 'Google' },
+  sign_in_method_added: { template: 'sign_in_method_added', provider: 'Google', name: 'ada@example.com' },
   sign_in_method_removed: { template: 'sign_in_method_removed', provider: 'Acme Staff' },
 };
 const messages: Message[] = Object.values(every);
@@ -105,7 +105,7 @@ test('what an app or a user is called is only ever text on its line', (t) => {
   const hostile = `"><script>alert(1)</script>\r\nBcc: eve@example.com\r\n\r\n<img src=x onerror='x'>&\u202Egnp\u200B{{host}}`;
   for (const message of [
     { template: 'token_reused', app: hostile },
-    { template: 'sign_in_method_added', provider: hostile },
+    { template: 'sign_in_method_added', provider: hostile, name: hostile },
     { template: 'sign_in_method_removed', provider: hostile },
     { template: 'email_changed', newEmail: hostile },
     { template: 'email_change_requested', newEmail: hostile },

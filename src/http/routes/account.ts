@@ -27,7 +27,7 @@ const OUTCOMES = [
   'declined',
   'approval_gone',
 ] as const satisfies readonly AccountOutcome[];
-const Outcome = z.object({ outcome: z.enum(OUTCOMES) });
+const Outcome = z.object({ outcome: z.enum(OUTCOMES), identity: z.string().optional() });
 const Form = z.object({ csrf: z.string().optional() });
 const Decision = z.object({ decision: z.enum(['approve', 'deny']) });
 
@@ -68,19 +68,21 @@ export const accountRoutes = (
       const user = await signedIn(ctx);
       // Nobody signed in, or they turned back: the front door.
       if (!user) return goOn(ctx, '/');
-      const [linked, waiting] = await Promise.all([identities.list(user.id), approvals.list(user.id)]);
+      const [held, waiting] = await Promise.all([identities.list(user.id), approvals.list(user.id)]);
+      const linked = held.map(({ id, provider, email, profile, subject }) => {
+        const { username } = Object(profile) as { username?: string };
+        return { id, label: identities.labelOf(provider), name: email ?? username ?? subject };
+      });
+      const { outcome, identity } = Outcome.safeParse(ctx.query).data ?? {};
       // The form that adds one ends at the provider: any at https, and those on this machine where one is.
       allowFormTarget(ctx, providers.all.map(({ issuer }) => issuer).sort()[0]);
       pages.render(ctx, 'account', {
         account: { label: labelOf(user) },
         csrf: csrf.token(`account:${user.id}:${csrf.browser(ctx)}`),
-        outcome: Outcome.safeParse(ctx.query).data?.outcome,
+        outcome,
+        added: linked.find(({ id }) => id === identity),
         hasPassword: user.passwordHash !== null,
-        identities: linked.map(({ id, provider, email, subject }) => ({
-          id,
-          label: identities.labelOf(provider),
-          name: email ?? subject,
-        })),
+        identities: linked,
         providers: providers.all.map(({ id, label }) => ({ id, label })),
         approvals: await Promise.all(
           waiting.map(async ({ client, scopes, resources, from, ...approval }) => ({
@@ -121,10 +123,12 @@ export const accountRoutes = (
       const user = await submittedBy(ctx);
       if (!user) return;
       try {
-        await identities.unlink(user, idOf(ctx.params.id));
+        const keep = await session.keeper(ctx.req, ctx.res);
+        await keep(await identities.unlink(user, idOf(ctx.params.id)));
         goOn(ctx, '/account?outcome=unlinked');
       } catch (error) {
         if (!(error instanceof DomainError)) throw error;
+        if (error.code === 'stale_sign_in') return goOn(ctx, '/account');
         // Gone already is as good as removed.
         goOn(ctx, `/account?outcome=${error.code === 'unknown_identity' ? 'unlinked' : error.code}`);
       }

@@ -70,7 +70,8 @@ export const authRoutes = (
       const { code, code_verifier } = jsonOf(ctx, body.Exchange);
       const what = await codes.redeem(code, code_verifier);
       const user = what && (await accounts.find(what.userId));
-      if (!user) {
+      // Their sign-ins may have been ended since they came back from the provider.
+      if (!user || user.credentialsEpoch !== what.epoch) {
         await throttles.exchanges.failed(ctx.ip);
         throw invalidOneTimeToken();
       }

@@ -81,8 +81,8 @@ export const createFederation = (parts: FederationParts) => {
     await throttles.federation.spend(ctx.ip);
     const trip = providers.newTrip();
     const url = await provider.authorizationUrl(trip, wishes);
-    const { maxAgeSeconds } = wishes;
-    await trips.start(ctx, { ...trip, provider: provider.id, startedAt: now(), maxAgeSeconds, errand });
+    const { maxAgeSeconds, anew } = wishes;
+    await trips.start(ctx, { ...trip, provider: provider.id, startedAt: now(), maxAgeSeconds, anew, errand });
     ctx.set('Cache-Control', 'no-store');
     goOn(ctx, url.href);
   };
@@ -112,7 +112,14 @@ export const createFederation = (parts: FederationParts) => {
     const user = await identities.signIn(arrived, { client: FIRST_PARTY_CLIENT_ID, ip: ctx.ip });
     const authTime = Math.min(arrived.authTime ?? now(), now());
     const amr = [AMR, ...arrived.amr];
-    const code = await codes.issue({ userId: user.id, provider: provider.id, amr, authTime, codeChallenge });
+    const code = await codes.issue({
+      userId: user.id,
+      epoch: user.credentialsEpoch,
+      provider: provider.id,
+      amr,
+      authTime,
+      codeChallenge,
+    });
     goOn(ctx, withParameter(returnTo, 'code', code));
   };
 
@@ -122,11 +129,12 @@ export const createFederation = (parts: FederationParts) => {
     const user = signedIn === errand.link ? await accounts.find(errand.link) : undefined;
     if (!user) return goOn(ctx, '/account');
     try {
-      await identities.link(user, arrived);
-      goOn(ctx, '/account?outcome=linked');
+      const { id } = await identities.link(user, arrived);
+      goOn(ctx, `/account?outcome=linked&identity=${id}`);
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
-      goOn(ctx, `/account?outcome=${error.code}`);
+      // Nobody is signed in by that any more: the account page says so.
+      goOn(ctx, error.code === 'stale_sign_in' ? '/account' : `/account?outcome=${error.code}`);
     }
   };
 
@@ -141,7 +149,9 @@ export const createFederation = (parts: FederationParts) => {
   /** @throws {UpstreamError} */
   const arrivedOn = async (provider: IdentityProvider, answer: URLSearchParams, trip: BrowserTrip) => {
     const arrived: Arrived = await provider.identify(answer, trip);
-    const { maxAgeSeconds, startedAt } = trip;
+    const { maxAgeSeconds, anew, startedAt } = trip;
+    // Our own page asked, and knows when they were here; what the provider knows of earlier is no better.
+    if (anew) return { ...arrived, authTime: undefined };
     const signedInAt = arrived.authTime ?? Number.NEGATIVE_INFINITY;
     // OIDC Core §3.1.3.7: who asks for max_age checks auth_time.
     if (maxAgeSeconds !== undefined && signedInAt < startedAt - maxAgeSeconds - CLOCKS_DIFFER_SECONDS)
@@ -184,10 +194,13 @@ export const createFederation = (parts: FederationParts) => {
     if (pending.prompt === 'consent') return goOn(ctx, `/interaction/${uid}`);
     if (insistsOnWhen(pending) && !provider.reauthenticates)
       return refuseOnForm(ctx, pending, provider.id, 'provider_not_anew');
-    const maxAgeSeconds = provider.reauthenticates ? pending.maxAgeSeconds : undefined;
+    const asks = insistsOnWhen(pending);
+    const maxAgeSeconds = asks ? pending.maxAgeSeconds : undefined;
+    // Our own pages: one rule for all providers, whether or not they say when.
+    const anew = (!asks && pending.maxAgeSeconds !== undefined) || undefined;
     const hint = loginHint !== undefined && loginHint.length <= EMAIL_LENGTH ? loginHint : undefined;
     try {
-      await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, uiLocales, loginHint: hint });
+      await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, anew, uiLocales, loginHint: hint });
     } catch (error) {
       await refuseOnForm(ctx, pending, provider.id, upstreamFailure(ctx, error, provider));
     }
@@ -244,7 +257,7 @@ export const createFederation = (parts: FederationParts) => {
       const provider = providerOf(ctx);
       const errand = { link: userId };
       try {
-        await setOut(ctx, provider, errand);
+        await setOut(ctx, provider, errand, { choose: true });
       } catch (error) {
         await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
       }

@@ -24,11 +24,12 @@ export const identityRoutes = (
       ctx.body = (await identities.list(ctx.state.user.id)).map(identityJson);
     })
     .delete('/:id', requirePerson, requireScope('write:profile'), async (ctx) => {
-      const { user, grantId = '' } = ctx.state;
+      const { user, grantId = '', authTime = 0 } = ctx.state;
       const { current_password: password } = jsonOf(ctx, Unlinking);
       if (password !== undefined) await signIn.confirm(user, password, { ip: ctx.ip });
-      else if (Date.now() / 1000 - (await tokens.signedInAt(grantId)) > FRESH_SECONDS)
+      else if (Date.now() / 1000 - authTime > FRESH_SECONDS)
         throw new DomainError('stale_sign_in', 'This needs current_password, or a sign-in of the last ten minutes');
-      await identities.unlink(user, idOf(ctx.params.id));
+      const keep = await tokens.keeper(grantId);
+      await keep(await identities.unlink(user, idOf(ctx.params.id)));
       ctx.status = 204;
     });

@@ -5,6 +5,7 @@ import type { User } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { PasswordReset } from '../../domain/password-reset.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
+import { stillSpeaksFor } from '../../domain/standings.ts';
 import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { BrowserSession } from '../../oidc/browser-session.ts';
@@ -63,8 +64,8 @@ export const mailLinkRoutes = (
     }
   };
 
-  const isSignedIn = async (ctx: Context, { id }: User): Promise<boolean> =>
-    (await session.accountId(ctx.req, ctx.res)) === id;
+  const isSignedIn = async (ctx: Context, user: User): Promise<boolean> =>
+    (await session.accountId(ctx.req, ctx.res)) === user.id && stillSpeaksFor(user);
 
   const expired = (ctx: Context, kind: LinkKind) => {
     linkFailed(ctx);
