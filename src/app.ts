@@ -21,6 +21,7 @@ import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
 import { createProviders, type FederationSettings } from './federation/providers.ts';
+import { exchangeCors } from './http/cors.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
 import { dispatch } from './http/dispatch.ts';
@@ -273,6 +274,7 @@ export const createApp = async (settings: AppSettings, stores: Stores, log: Logg
     interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
   app.use((_ctx, next) => withStandings(next));
+  app.use(exchangeCors(settings.firstPartyOrigins));
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
   app.use((ctx, next) => {

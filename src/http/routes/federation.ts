@@ -1,5 +1,5 @@
 import { Router } from '@koa/router';
-import type { Context } from 'koa';
+import type { Context, Middleware } from 'koa';
 import type { Logger } from 'pino';
 import type { Accounts } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
@@ -39,6 +39,13 @@ export type FederationParts = {
   codes: ExchangeCodes;
   throttles: Throttles;
   log: Logger;
+};
+
+/** Each of these pages spends or begins something: whoever only looks, as programs that preview links do, changes nothing. */
+const getAlone: Middleware = async (ctx, next) => {
+  if (ctx.method === 'GET') return next();
+  ctx.set('Allow', 'GET');
+  ctx.throw(405);
 };
 
 export type Federation = ReturnType<typeof createFederation>;
@@ -247,6 +254,7 @@ export const createFederation = (parts: FederationParts) => {
   return {
     routes: () =>
       new Router()
+        .use(getAlone)
         .get('/oauth/:provider/login', directly)
         .get('/oauth/:provider/callback', callback)
         .get('/interaction/:uid/with/:provider', fromInteraction)
