@@ -255,6 +255,12 @@ export const createIdentities = (parts: IdentityParts) => {
       const outcome = await linkTo(user, vouched, { proves });
       const found = outcome === 'linked' || outcome === 'linked_before' ? await identities.find(vouched) : undefined;
       if (found) return found;
+      await audit.record({
+        type: 'identity.refused',
+        actor: user.id,
+        target: user.id,
+        details: { provider: vouched.provider, reason: outcome },
+      });
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
       if (outcome === 'unproven')

@@ -94,14 +94,21 @@ export const createFederation = (parts: FederationParts) => {
     goOn(ctx, url.href);
   };
 
-  const upstreamFailure = (ctx: Context, error: unknown, provider: IdentityProvider): Failure => {
+  /** Nobody is known by then whom it could be about: so many from one network, and no more. */
+  const record = async (ctx: Context, provider: IdentityProvider, reason: string): Promise<void> => {
+    if (await throttles.mayRecord(ctx.ip)) await identities.refused(provider.id, reason, undefined);
+  };
+
+  const upstreamFailure = async (ctx: Context, error: unknown, provider: IdentityProvider): Promise<Failure> => {
     const failure = failureIn(ctx, error);
     if (!failure) throw error;
-    if (error instanceof UpstreamError && error.fault !== 'cancelled')
+    if (error instanceof UpstreamError && error.fault !== 'cancelled') {
       log.warn(
         { provider: provider.id, fault: error.fault, why: error.message },
         'a provider did not sign somebody in',
       );
+      await record(ctx, provider, failure);
+    }
     return failure;
   };
 
@@ -172,7 +179,10 @@ export const createFederation = (parts: FederationParts) => {
     ctx.set('Cache-Control', 'no-store');
     await throttles.federation.spend(ctx.ip);
     const { trip, last } = await trips.end(ctx, provider.id, answer.get('state'));
-    if (!trip) return failed(ctx, provider, 'provider_mismatch', last);
+    if (!trip) {
+      await record(ctx, provider, 'provider_mismatch');
+      return failed(ctx, provider, 'provider_mismatch', last);
+    }
     const { errand } = trip;
     const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(ctx, error, provider));
     if (typeof arrived === 'string') return failed(ctx, provider, arrived, errand);
@@ -209,7 +219,7 @@ export const createFederation = (parts: FederationParts) => {
     try {
       await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, anew, uiLocales, loginHint: hint });
     } catch (error) {
-      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(ctx, error, provider));
+      await refuseOnForm(ctx, pending, provider.id, await upstreamFailure(ctx, error, provider));
     }
   };
 
@@ -247,7 +257,7 @@ export const createFederation = (parts: FederationParts) => {
     try {
       await setOut(ctx, provider, errand);
     } catch (error) {
-      await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
+      await failed(ctx, provider, await upstreamFailure(ctx, error, provider), errand);
     }
   };
 
@@ -267,7 +277,7 @@ export const createFederation = (parts: FederationParts) => {
       try {
         await setOut(ctx, provider, errand, { choose: true });
       } catch (error) {
-        await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
+        await failed(ctx, provider, await upstreamFailure(ctx, error, provider), errand);
       }
     },
   };
