@@ -22,6 +22,7 @@ import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
 import { createProviders, type FederationSettings } from './federation/providers.ts';
+import { exchangeCors } from './http/cors.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
 import { createDevicePages } from './http/device-pages.ts';
@@ -325,6 +326,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
   app.use((_ctx, next) => withStandings(next));
+  app.use(exchangeCors(settings.firstPartyOrigins));
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
   app.use((ctx, next) => {

@@ -54,6 +54,7 @@ export type AuditType =
   | 'signing_key.removed'
   | 'signing_key.rotated'
   | 'identity.linked'
+  | 'identity.refused'
   | 'identity.unlinked';
 
 export type AuditEvent = {

@@ -158,9 +158,9 @@ export const createIdentities = (parts: IdentityParts) => {
     }
   };
 
-  const linkTo = (user: User, vouched: Vouched, emailKey?: string) =>
+  const linkTo = (user: User, vouched: Vouched, by: { emailKey?: string; proves?: string | undefined }) =>
     atomically(async () => {
-      const outcome = await identities.link(user, columnsOf(vouched), emailKey);
+      const outcome = await identities.link(user, columnsOf(vouched), by);
       if (outcome === 'linked') await linked(user, vouched);
       return outcome;
     });
@@ -214,7 +214,7 @@ export const createIdentities = (parts: IdentityParts) => {
         };
         if (!there || !here || (await identities.wasRemoved(holder.id, vouched))) await mustSignIn();
         const user = await admitted(holder, vouched, arrival);
-        const outcome = await linkTo(user, vouched, keyOf(email));
+        const outcome = await linkTo(user, vouched, { emailKey: keyOf(email) });
         if (outcome === 'linked') return user;
         if (outcome === 'removed') await mustSignIn();
       }
@@ -247,9 +247,20 @@ export const createIdentities = (parts: IdentityParts) => {
      *   sign-ins were ended since.
      */
     async link(user: User, vouched: Vouched): Promise<Identity> {
-      const outcome = await linkTo(user, vouched);
+      // A provider that is to be believed for the account's own address, added by who signs in to the account: the two are one.
+      const proves =
+        vouched.emailVerified && vouched.authoritative && isSameMailbox(user.email, vouched.email ?? '')
+          ? user.emailKey
+          : undefined;
+      const outcome = await linkTo(user, vouched, { proves });
       const found = outcome === 'linked' || outcome === 'linked_before' ? await identities.find(vouched) : undefined;
       if (found) return found;
+      await audit.record({
+        type: 'identity.refused',
+        actor: user.id,
+        target: user.id,
+        details: { provider: vouched.provider, reason: outcome },
+      });
       if (outcome === 'identity_taken')
         throw new DomainError('identity_taken', 'this sign-in belongs to another account already');
       if (outcome === 'unproven')

@@ -185,6 +185,8 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
   const mails = limit('mail-account');
   const approvals = limit('approval-account');
   const strangers = limit('approval-client');
+  // Anybody can come with a callback that is nobody's: the log tells that it happens, not how often.
+  const oddities = rateLimits('federation-oddities', 20, 900);
 
   return {
     limits,
@@ -195,6 +197,8 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     mayMail: async (email: string): Promise<boolean> => (await mails.spend(sha256(email))).allowed,
     links: byNetwork('link-network'),
     federation: counting(undefined, limit('federation-network')),
+    /** Whether the log has room for one more callback from there that came to nothing. */
+    mayRecord: async (ip: string): Promise<boolean> => (await oddities.spend(networkOf(ip))).allowed,
     exchanges: byNetwork('exchange-network'),
     refreshTokens: byNetwork('refresh-network'),
     clientSecrets: failures(limit('client-account'), (ip, account) => sha256(`${account}\n${networkOf(ip)}`)),

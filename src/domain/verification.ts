@@ -47,7 +47,8 @@ export const createVerification = (
     /** As `mailLink`, for whoever has this address and has not proved it. Anybody else costs the same, and gets nothing. */
     async resend(email: string): Promise<void> {
       const [user, allowed] = await Promise.all([users.findByLogin(keyOf(email)), mayMail(keyOf(email))]);
-      if (allowed && user && !isBanned(user) && !user.emailVerified && email.includes('@')) return mailLink(user);
+      if (allowed && user && !isBanned(user) && !(user.emailVerified && user.holderProven) && email.includes('@'))
+        return mailLink(user);
       await atomically(async () => {
         await issue(undefined);
         await mail.decoy();

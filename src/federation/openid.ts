@@ -11,7 +11,8 @@ import {
   UpstreamError,
   type Wishes,
 } from './identity.ts';
-import { ask, askJson, codeOf, isConfidential, memberOf, redeemCode, TIMEOUT_MS } from './upstream.ts';
+import { mayLeadTo, reachOf } from './reach.ts';
+import { ask, askJson, codeOf, memberOf, redeemCode, TIMEOUT_MS } from './upstream.ts';
 
 export type OpenIdSettings = ClientSettings & {
   id: string;
@@ -36,8 +37,7 @@ export const ANY_DOMAIN = '*';
 
 const Metadata = z.object({
   issuer: z.string(),
-  // The browser is sent there: to nowhere but a web page that nobody can change on the way.
-  authorization_endpoint: z.url().refine((url) => URL.canParse(url) && isConfidential(new URL(url))),
+  authorization_endpoint: z.url(),
   token_endpoint: z.url(),
   jwks_uri: z.url(),
   userinfo_endpoint: z.url().optional(),
@@ -88,6 +88,12 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
     // Discovery §4.3: whoever answers must be who was asked.
     if (!parsed.success || parsed.data.issuer !== issuer)
       throw new UpstreamError('unavailable', `${url} is not the metadata of ${issuer}`);
+    const from = await reachOf(new URL(issuer));
+    const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = parsed.data;
+    // The browser is sent to the first, and we ask the others, with our secret: none is to lead us where its provider could not go itself.
+    for (const one of [authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint])
+      if (one !== undefined && !(await mayLeadTo(from, new URL(one))))
+        throw new UpstreamError('unavailable', `${issuer} leads to ${new URL(one).host}, which it must not`);
     const jwks = createRemoteJWKSet(new URL(parsed.data.jwks_uri), {
       timeoutDuration: TIMEOUT_MS,
       [customFetch]: keysFetch,

@@ -6,7 +6,7 @@ const MAX_BYTES = 256 * 1024;
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /** Whether what is sent there stays between us and them: https, or this very machine. */
-export const isConfidential = (url: URL): boolean =>
+const isConfidential = (url: URL): boolean =>
   url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.has(url.hostname));
 
 const boundedText = async (response: Response): Promise<string> => {

@@ -6,6 +6,7 @@ import type { OneTimeValues } from '../domain/one-time-values.ts';
 const MODEL = 'FederationCode';
 const SECONDS = 60;
 const RETURN_TO_LENGTH = 512;
+const ANSWERS = ['code', 'error'];
 
 /** A sign-in that one of the platform's own apps may turn into tokens. */
 const Exchangeable = z.object({
@@ -54,11 +55,13 @@ export const createExchangeCodes = (values: OneTimeValues, firstPartyOrigins: st
         text.length <= RETURN_TO_LENGTH &&
         !url.username &&
         !url.password &&
-        !url.hash;
+        !url.hash &&
+        // What we answer with: an app must not be shown one that came from somewhere else.
+        !ANSWERS.some((name) => url.searchParams.has(name));
       if (!sound || !origins.has(url.origin))
         throw new DomainError(
           'invalid_return_to',
-          'return_to must be an address at one of FIRST_PARTY_ORIGINS, without a fragment',
+          'return_to must be an address at one of FIRST_PARTY_ORIGINS, without a fragment, and without code or error of its own',
         );
       return url.href;
     },

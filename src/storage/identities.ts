@@ -77,11 +77,12 @@ export const createIdentities = (prisma: PrismaClient) => {
      *   any more, it is 'over'.
      * @param emailKey The address that must be the user's, and proven by who signs in to the account; any proven one when absent, where
      *   the user asks for it. An address brings nothing back that the user has taken off the account.
+     * @param proves The address that counts as proven by who signs in to the account from then on, if it is the user's still.
      */
     link: (
       { id: userId, credentialsEpoch }: Pick<User, 'id' | 'credentialsEpoch'>,
       identity: IdentityColumns,
-      emailKey?: string,
+      { emailKey, proves }: { emailKey?: string | undefined; proves?: string | undefined } = {},
     ): Promise<'linked' | 'linked_before' | 'identity_taken' | 'unproven' | 'over' | 'removed'> =>
       prisma.$transaction(async (tx) => {
         const { provider, issuer, subject, email, emailVerified, profile } = identity;
@@ -102,7 +103,10 @@ export const createIdentities = (prisma: PrismaClient) => {
           VALUES (${randomUUID()}::uuid, ${userId}::uuid, ${provider}, ${issuer}, ${subject}, ${email}, ${emailVerified},
                   ${JSON.stringify(profile)}::jsonb)
           ON CONFLICT (provider, issuer, subject) DO NOTHING`;
-        return count > 0 ? 'linked' : 'identity_taken';
+        if (count === 0) return 'identity_taken';
+        if (proves !== undefined && proves === user.email_key && !user.proven)
+          await tx.user.update({ where: { id: userId }, data: { holderProven: true } });
+        return 'linked';
       }),
 
     /** Whether the user has taken it off their account. */

@@ -102,7 +102,7 @@ test('an address that stops being proven while somebody is on their way is not l
   const store = server.stores.identities;
   const { subject } = person;
   const columns = { provider: 'google', issuer: GOOGLE, subject, email: null, emailVerified: false, profile: {} };
-  t.is(await store.link({ id, credentialsEpoch: 0 }, columns, 'another@example.com'), 'unproven');
+  t.is(await store.link({ id, credentialsEpoch: 0 }, columns, { emailKey: 'another@example.com' }), 'unproven');
   await sql('UPDATE users SET email_verified = false WHERE id = $1', id);
   t.is(await store.link({ id, credentialsEpoch: 0 }, columns), 'unproven');
   t.is(await store.link({ id: randomUUID(), credentialsEpoch: 0 }, columns), 'over');

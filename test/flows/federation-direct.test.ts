@@ -263,3 +263,50 @@ test.serial('each of twelve tabs comes to its own end, whatever the order', asyn
   }
   t.is(browser.cookies().filter(({ name }) => name.startsWith('federation-')).length, 0);
 });
+
+test.serial('the platform’s own apps exchange their codes from a browser, and pages of others do not', async (t) => {
+  const asks = (origin: string) =>
+    fetch(new URL('/auth/exchange', all.server.origin), {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST', 'access-control-request-headers': 'content-type' },
+    });
+  const answer = await asks(APP);
+  t.is(answer.status, 204);
+  t.is(answer.headers.get('access-control-allow-origin'), APP);
+  t.is(answer.headers.get('access-control-allow-methods'), 'POST');
+  t.is(answer.headers.get('access-control-allow-headers'), 'content-type');
+  t.is(answer.headers.get('access-control-allow-credentials'), null);
+  for (const origin of ['https://evil.example', 'null', `${APP}.evil.example`])
+    t.is((await asks(origin)).headers.get('access-control-allow-origin'), null, origin);
+
+  const { code } = await direct('google');
+  for (const [body, status] of [
+    [{ code }, 200],
+    // Also what is refused can be read there.
+    [{ code }, 422],
+  ] as const) {
+    const { headers, ...exchanged } = await rest.post('/auth/exchange', body, { origin: APP });
+    t.is(exchanged.status, status);
+    t.is(headers.get('access-control-allow-origin'), APP);
+    t.regex(headers.get('vary') ?? '', /Origin/);
+  }
+  t.is((await rest.post('/auth/login', {}, { origin: APP })).headers.get('access-control-allow-origin'), null);
+});
+
+test.serial('a callback that is only looked at spends nothing', async (t) => {
+  const browser = createBrowser(all.server.issuer);
+  all.upstream.github.switches.person = somebody();
+  const callback = await all.direct(browser, 'github');
+  const looked = await browser.go(callback, { method: 'HEAD' });
+  t.is(looked.status, 405);
+  t.is(looked.headers.get('allow'), 'GET');
+  t.is((await exchange((await browser.go(callback)).url.searchParams.get('code'))).status, 200);
+});
+
+test.serial('an address to come back to has no answer of its own', async (t) => {
+  for (const own of ['?code=x', '?error=access_denied', '?state=1&code=']) {
+    const browser = createBrowser(all.server.issuer);
+    const at = await browser.go(`/oauth/google/login?${new URLSearchParams({ return_to: `${APP}/in${own}` })}`);
+    t.is(at.status, 422, own);
+  }
+});

@@ -267,3 +267,37 @@ test.serial('by REST they are removed with the password, or by a sign-in of the 
   t.is((await after(700, () => rest.delete(path, { current_password: person.password }, mine))).status, 204);
   t.is(await identitiesOf(person.id), 0);
 });
+
+const recorded = async (type: string, reason: string): Promise<number> =>
+  (await query('SELECT event FROM audit_events WHERE type = $1', type)).filter(
+    ({ event }) => JSON.parse(event).details.reason === reason,
+  ).length;
+
+test.serial('callbacks that come to nothing are on record, as often as tells, and no more', async (t) => {
+  const fresh = await startFederated();
+  t.teardown(() => fresh.close());
+  const browser = createBrowser(fresh.server.issuer);
+  const rows = async (reason: string) =>
+    (await fresh.server.database.pool.query("SELECT event FROM audit_events WHERE type = 'login.failed'")).rows.filter(
+      ({ event }) => JSON.parse(event).details.reason === reason,
+    ).length;
+  const { page } = await fresh.request(browser);
+  fresh.upstream.google.switches.fault = { path: '/token', as: '500' };
+  await browser.go(await fresh.press(browser, page, 'google'));
+  t.is(await rows('provider_unavailable'), 1);
+  for (let n = 0; n < 25; n += 1) await browser.go(`/oauth/google/callback?state=${n}&code=y`);
+  t.is(await rows('provider_mismatch'), 19);
+});
+
+test.serial('an identity that could not be added is on record', async (t) => {
+  const { upstream } = await linkedPerson();
+  const other = await newPerson(all.server);
+  await query('UPDATE users SET email_verified = true WHERE id = $1', other.id);
+  const browser = createBrowser(all.server.issuer);
+  const credentials = { login: other.email, password: other.password };
+  const page = await browser.submit(await browser.go('/login'), 'sign-in', credentials);
+  all.upstream.github.switches.person = upstream;
+  const back = await browser.go(await all.through('github', await browser.submit(page, 'link-github')));
+  t.is(back.url.search, '?outcome=identity_taken');
+  t.is(await recorded('identity.refused', 'identity_taken'), 1);
+});

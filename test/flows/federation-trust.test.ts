@@ -236,6 +236,46 @@ const identifiedAt = async (emailDomains: string[]) => {
   return provider.identify(back.url.searchParams, trip);
 };
 
+test.serial(
+  'who came by a provider without domains can become the proven holder by a mail, and keeps that way in',
+  async (t) => {
+    const person = somebody({ email: newAddress() });
+    all.upstream.acme.switches.person = person;
+    const browser = createBrowser(all.server.issuer);
+    await browser.go(await all.press(browser, await browser.go('/login'), 'acme'));
+    const proven = async () =>
+      (await query('SELECT holder_proven AS p FROM users WHERE email = $1', person.email))[0].p;
+    t.false(await proven());
+    const rest = createRest(all.server.origin);
+    await rest.post('/auth/resend-verification', { email: person.email });
+    const token = await tokenTo(all.server, String(person.email), 'verify_email');
+    // Somebody else who reads the mail proves nothing of who signs in; the person in their own browser does.
+    const page = await browser.go(`/verify-email?token=${token}`);
+    await browser.submit(page, 'prove');
+    t.true(await proven());
+    await rest.post('/auth/forgot-password', { email: person.email });
+    const reset = await tokenTo(all.server, String(person.email), 'reset_password');
+    await rest.post('/auth/reset-password', { token: reset, new_password: OWNERS });
+    t.is((await through('acme', person)).status, 0);
+  },
+);
+
+test.serial('… or by adding a provider that is to be believed for the same address', async (t) => {
+  for (const [same, expected] of [
+    [true, true],
+    [false, false],
+  ]) {
+    const person = somebody({ email: newAddress() });
+    all.upstream.acme.switches.person = person;
+    const browser = createBrowser(all.server.issuer);
+    const at = await browser.go(await all.press(browser, await browser.go('/login'), 'acme'));
+    all.upstream.google.switches.person = somebody({ email: same ? String(person.email) : newAddress() });
+    await browser.go(await all.through('google', await browser.submit(at, 'link-google')));
+    const [user] = await query('SELECT holder_proven FROM users WHERE email = $1', person.email);
+    t.is(user.holder_proven, expected);
+  }
+});
+
 // Whose name it is.
 
 test.serial('a provider whose issuer changes inherits nobody’s account', async (t) => {

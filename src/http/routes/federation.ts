@@ -1,5 +1,5 @@
 import { Router } from '@koa/router';
-import type { Context } from 'koa';
+import type { Context, Middleware } from 'koa';
 import type { Logger } from 'pino';
 import type { Accounts } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
@@ -39,6 +39,13 @@ export type FederationParts = {
   codes: ExchangeCodes;
   throttles: Throttles;
   log: Logger;
+};
+
+/** Each of these pages spends or begins something: whoever only looks, as programs that preview links do, changes nothing. */
+const getAlone: Middleware = async (ctx, next) => {
+  if (ctx.method === 'GET') return next();
+  ctx.set('Allow', 'GET');
+  ctx.throw(405);
 };
 
 export type Federation = ReturnType<typeof createFederation>;
@@ -87,14 +94,21 @@ export const createFederation = (parts: FederationParts) => {
     goOn(ctx, url.href);
   };
 
-  const upstreamFailure = (ctx: Context, error: unknown, provider: IdentityProvider): Failure => {
+  /** Nobody is known by then whom it could be about: so many from one network, and no more. */
+  const record = async (ctx: Context, provider: IdentityProvider, reason: string): Promise<void> => {
+    if (await throttles.mayRecord(ctx.ip)) await identities.refused(provider.id, reason, undefined);
+  };
+
+  const upstreamFailure = async (ctx: Context, error: unknown, provider: IdentityProvider): Promise<Failure> => {
     const failure = failureIn(ctx, error);
     if (!failure) throw error;
-    if (error instanceof UpstreamError && error.fault !== 'cancelled')
+    if (error instanceof UpstreamError && error.fault !== 'cancelled') {
       log.warn(
         { provider: provider.id, fault: error.fault, why: error.message },
         'a provider did not sign somebody in',
       );
+      await record(ctx, provider, failure);
+    }
     return failure;
   };
 
@@ -165,7 +179,10 @@ export const createFederation = (parts: FederationParts) => {
     ctx.set('Cache-Control', 'no-store');
     await throttles.federation.spend(ctx.ip);
     const { trip, last } = await trips.end(ctx, provider.id, answer.get('state'));
-    if (!trip) return failed(ctx, provider, 'provider_mismatch', last);
+    if (!trip) {
+      await record(ctx, provider, 'provider_mismatch');
+      return failed(ctx, provider, 'provider_mismatch', last);
+    }
     const { errand } = trip;
     const arrived = await arrivedOn(provider, answer, trip).catch((error) => upstreamFailure(ctx, error, provider));
     if (typeof arrived === 'string') return failed(ctx, provider, arrived, errand);
@@ -202,7 +219,7 @@ export const createFederation = (parts: FederationParts) => {
     try {
       await setOut(ctx, provider, { interaction: uid }, { maxAgeSeconds, anew, uiLocales, loginHint: hint });
     } catch (error) {
-      await refuseOnForm(ctx, pending, provider.id, upstreamFailure(ctx, error, provider));
+      await refuseOnForm(ctx, pending, provider.id, await upstreamFailure(ctx, error, provider));
     }
   };
 
@@ -240,13 +257,14 @@ export const createFederation = (parts: FederationParts) => {
     try {
       await setOut(ctx, provider, errand);
     } catch (error) {
-      await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
+      await failed(ctx, provider, await upstreamFailure(ctx, error, provider), errand);
     }
   };
 
   return {
     routes: () =>
       new Router()
+        .use(getAlone)
         .get('/oauth/:provider/login', directly)
         .get('/oauth/:provider/callback', callback)
         .get('/interaction/:uid/with/:provider', fromInteraction)
@@ -259,7 +277,7 @@ export const createFederation = (parts: FederationParts) => {
       try {
         await setOut(ctx, provider, errand, { choose: true });
       } catch (error) {
-        await failed(ctx, provider, upstreamFailure(ctx, error, provider), errand);
+        await failed(ctx, provider, await upstreamFailure(ctx, error, provider), errand);
       }
     },
   };
