@@ -47,14 +47,17 @@ export const createLogoutNotices = (
 export const announcingArtifacts = (
   artifacts: Artifacts,
   { sessionEnded, everySessionEnded }: Pick<LogoutNotices, 'sessionEnded' | 'everySessionEnded'>,
-): Artifacts => ({
-  ...artifacts,
-  async destroyByAccount(accountId) {
-    await artifacts.destroyByAccount(accountId);
-    await everySessionEnded(accountId);
-  },
-  async destroyByUid(model, uid) {
-    await artifacts.destroyByUid(model, uid);
-    if (model === 'Session') await sessionEnded(uid);
-  },
-});
+): Artifacts => {
+  const announced: Pick<Artifacts, 'destroyByAccount' | 'destroyByUid'> = {
+    async destroyByAccount(accountId) {
+      await artifacts.destroyByAccount(accountId);
+      await everySessionEnded(accountId);
+    },
+    async destroyByUid(model, uid) {
+      await artifacts.destroyByUid(model, uid);
+      if (model === 'Session') await sessionEnded(uid);
+    },
+  };
+  // On top of the store, whose every other method is its own.
+  return Object.assign(Object.create(artifacts) as Artifacts, announced);
+};

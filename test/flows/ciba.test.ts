@@ -100,7 +100,7 @@ test('§7, §10.1: poll: the app asks by an address, the person approves on thei
   t.is(idsOn(done).length, 0);
   const got = await tokens;
   t.is(got.claims()?.sub, person.id);
-  t.is(got.claims()?.acr, undefined);
+  t.is(got.claims()?.acr, 'aal1');
   t.is((await oidc.fetchUserInfo(rp, got.access_token, person.id)).email, person.email);
   const types = (await server.audit.listOf(person.id, 20)).map(({ type }) => type);
   t.true(types.includes('approval.requested') && types.includes('approval.given'));

@@ -204,7 +204,7 @@ test('a client_id with a NUL character at the token endpoint is an invalid_clien
 
 test('an unsupported grant_type is told so', async (t) => {
   const form = exchange(await withCode());
-  for (const grant_type of ['password', 'implicit', 'urn:ietf:params:oauth:grant-type:device_code', 'constructor'])
+  for (const grant_type of ['password', 'implicit', 'urn:ietf:params:oauth:grant-type:saml2-bearer', 'constructor'])
     t.is((await post({ ...form, grant_type })).answer.error, 'unsupported_grant_type', grant_type);
 });
 

@@ -198,12 +198,10 @@ test.serial('a refresh that is under way when the password is reset gives nothin
 
 test.serial('who was signed in before epochs were kept stays signed in', async (t) => {
   const person = await newPerson(all.server);
+  const asBefore = 'UPDATE users SET credentials_epoch = DEFAULT WHERE id = $1 RETURNING credentials_epoch AS epoch';
+  t.deepEqual((await all.server.database.pool.query(asBefore, [person.id])).rows, [{ epoch: 0 }]);
   const { body } = await login(person);
   t.true(await lives(body.access_token));
-  const { rows } = await all.server.database.pool.query('SELECT credentials_epoch AS epoch FROM users WHERE id = $1', [
-    person.id,
-  ]);
-  t.deepEqual(rows, [{ epoch: 0 }]);
 });
 
 test.serial('after a reset the new password signs in as ever, tokens are refreshed, and apps get theirs', async (t) => {

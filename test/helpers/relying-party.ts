@@ -15,6 +15,8 @@ export const newPerson = async (server: TestServer, more: { username?: string } 
   const email = `person-${serial}@example.com`;
   const password = `the password of person ${serial}`;
   const { id } = await server.accounts.create({ email, password, ...more });
+  // As somebody whose sign-ins were all ended once: what comes afterwards has to bear that.
+  await server.database.pool.query('UPDATE users SET credentials_epoch = 1 WHERE id = $1', [id]);
   return { id, email, password };
 };
 
