@@ -64,6 +64,7 @@ import { createTrips } from './http/trips.ts';
 import { formBody } from './http/validate.ts';
 import { createMail } from './mail/outbox.ts';
 import { createTransport } from './mail/transport.ts';
+import { createAccessJwts } from './oidc/access-jwts.ts';
 import { createApprovals } from './oidc/approvals.ts';
 import { createBookkeeping } from './oidc/bookkeeping.ts';
 import { createBrowserSession } from './oidc/browser-session.ts';
@@ -196,23 +197,25 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
 
   const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
   const apiKeys = createApiKeys(stores, throttles, audit);
+  const jwts = createAccessJwts(stores, issuer);
   const tokens = createFirstPartyTokens(
     provider,
     stores,
     secrets,
     accounts,
     alerts,
-    () => keyring.current().public,
+    jwts,
+    keyring.publicKey,
     settings,
     createDpopProofs(createReplays(stores.artifacts)),
   );
-  const resourceTokens = createResourceTokens(provider, stores, accounts, resources, () => keyring.current().public);
+  const resourceTokens = createResourceTokens(provider, accounts, resources, jwts, keyring.publicKey);
   const exchange = tokenExchange(resources, resourceTokens, accounts, audit);
   engine.extend((one) => one.registerGrantType(TOKEN_EXCHANGE, exchange, TOKEN_EXCHANGE_PARAMETERS));
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);
-  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, resourceTokens, audit)));
+  engine.extend((one) => one.use(jwtAtTokenEndpoints(tokens, resourceTokens, jwts, audit)));
   const apps = createConnectedApps(provider, stores, knownClients, secrets, tokens.end, audit);
   const notNoted = (error: Error) => log.warn({ err: error }, 'what was done was not noted');
   const clients = createClientRegistry(provider, stores, knownClients, secrets, audit);

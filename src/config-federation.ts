@@ -3,13 +3,12 @@ import { z } from 'zod';
 import { KINDS } from './federation/kinds.ts';
 import { ANY_DOMAIN } from './federation/openid.ts';
 import type { FederationSettings } from './federation/providers.ts';
-
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+import { isLoopbackHost } from './oidc/loopback.ts';
 
 /** An https URL, or one of this machine, to which paths can be added: no query, no fragment, no credentials. */
 export function isProviderUrl(value: string): boolean {
   const url = /^https?:\/\/[^/]/i.test(value) && !/[\s\\?#@]/.test(value) ? URL.parse(value) : null;
-  return url !== null && (url.protocol === 'https:' || LOOPBACK.has(url.hostname));
+  return url !== null && (url.protocol === 'https:' || isLoopbackHost(url.hostname));
 }
 
 /** Scheme, host and port alone: https, or http on this machine. */

@@ -20,7 +20,6 @@ import { DEFAULT_LIMITS, type Limit, type Limits } from './domain/throttles.ts';
 import type { FederationSettings } from './federation/providers.ts';
 import type { RegistrationPolicy } from './oidc/features/clients.ts';
 import type { MtlsSettings } from './oidc/features/mtls.ts';
-import { ALGORITHMS, type Algorithm } from './oidc/keys.ts';
 import type { OutboundSettings } from './oidc/outbound.ts';
 
 export type Config = {
@@ -44,7 +43,6 @@ export type Config = {
   keyEncryptionSecrets: string[];
   /** How long a signing key signs; 0 for as long as nobody rotates it. */
   keyRotationDays: number;
-  signingAlgorithms: readonly Algorithm[];
   /** Path of a module that brings keys which sign elsewhere: see external-keys.ts. */
   signingKeysModule?: string;
   jwtAlgorithm: 'HS256' | 'RS256' | 'ES256' | 'EdDSA';
@@ -292,7 +290,6 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     keyEncryptionSecrets: values.KEY_ENCRYPTION_SECRET,
     signingKeysModule: values.SIGNING_KEYS_MODULE,
     keyRotationDays: values.KEY_ROTATION_DAYS,
-    signingAlgorithms: ALGORITHMS,
     jwtAlgorithm: values.JWT_ALGORITHM,
     accessTokenTtlSeconds: values.ACCESS_TOKEN_EXPIRE_MINUTES * 60,
     refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,

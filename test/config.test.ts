@@ -46,7 +46,6 @@ test('an empty environment gives the documented defaults', (t) => {
     masterKey: undefined,
     keyEncryptionSecrets: [],
     keyRotationDays: 90,
-    signingAlgorithms: ['RS256', 'PS256', 'ES256', 'EdDSA'],
     signingKeysModule: undefined,
     jwtAlgorithm: 'HS256',
     accessTokenTtlSeconds: 30 * 60,

@@ -2,8 +2,7 @@ import { IncomingMessage, ServerResponse } from 'node:http';
 import { Socket } from 'node:net';
 import type { Context, Middleware } from 'koa';
 import helmet from 'koa-helmet';
-
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
+import { isLoopbackHost } from '../oidc/loopback.ts';
 
 // script-src has no source of its own: the engine adds the hash of its form_post script to it, and nothing else may run.
 const policy = (formTargets: readonly string[]): string =>
@@ -41,7 +40,7 @@ export const securityHeaders = (issuer: string): Middleware => {
     // JWKS, discovery and userinfo are read by pages of other origins; CORS decides there.
     crossOriginResourcePolicy: { policy: 'cross-origin' },
     // For this machine it would bind every other server on it, and browsers heed it there.
-    hsts: protocol === 'https:' && !LOOPBACK.has(hostname) ? { maxAge: 31_536_000, includeSubDomains: false } : false,
+    hsts: protocol === 'https:' && !isLoopbackHost(hostname) ? { maxAge: 31_536_000, includeSubDomains: false } : false,
   }) as unknown as Middleware;
   // The same for every answer, so they are made once. A page has all of them, data only those that mean something without a page.
   const response = new ServerResponse(new IncomingMessage(new Socket()));
@@ -78,7 +77,7 @@ export const allowFormTarget = (ctx: Context, uri: string | undefined): void => 
   // characters (; , *) that mean something else in a policy.
   if (protocol === 'http:') targets.push(/^[a-z0-9.-]+$/.test(hostname) ? origin : 'http:');
   else if (protocol !== 'https:') targets.push(protocol);
-  if (LOOPBACK.has(hostname)) targets.push('http://localhost:*', 'http://127.0.0.1:*');
+  if (isLoopbackHost(hostname)) targets.push('http://localhost:*', 'http://127.0.0.1:*');
   ctx.set('Content-Security-Policy', policy(targets));
 };
 

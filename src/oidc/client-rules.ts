@@ -7,6 +7,7 @@ import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
 import { ExchangePolicy, TOKEN_EXCHANGE } from './exchange-policy.ts';
 import { holdToProfile } from './features/fapi.ts';
+import { isLoopbackHost } from './loopback.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
 /** Client metadata as it was asked for: RFC 7591 §2; client_id and client_secret are made up when absent. */
@@ -24,13 +25,11 @@ export const MIN_KEY_LENGTH = 32;
 
 export const invalid = (message: string) => new DomainError('invalid_client_metadata', message);
 
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
-
 /** RFC 9700 §2.6: no answer travels unencrypted, other than on the person's own machine. */
 const sendsNothingInTheClear = (redirectUris: unknown): void => {
   for (const uri of [redirectUris].flat()) {
     const url = URL.parse(String(uri));
-    if (url?.protocol === 'http:' && !LOOPBACK.has(url.hostname))
+    if (url?.protocol === 'http:' && !isLoopbackHost(url.hostname))
       throw invalid('redirect_uris: http is for the own machine (localhost, 127.0.0.1, [::1]) alone');
   }
 };

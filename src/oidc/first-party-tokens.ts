@@ -1,14 +1,15 @@
 import { createSecretKey, type KeyObject } from 'node:crypto';
-import { createLocalJWKSet, decodeProtectedHeader, type JSONWebKeySet, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import type { JWTVerifyGetKey } from 'jose';
 import { errors, type Grant, type Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { Accounts, User } from '../domain/accounts.ts';
 import type { Alerts } from '../domain/alerts.ts';
 import { isPermission, KEY_SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
-import { type Secrets, sha256 } from '../domain/secrets.ts';
+import type { Secrets } from '../domain/secrets.ts';
 import { asOf } from '../domain/standings.ts';
 import type { Stores } from '../storage/stores.ts';
+import { type AccessJwts, isJwt } from './access-jwts.ts';
 import type { DpopProofs } from './dpop-proofs.ts';
 import { successorOf } from './engine-internals.ts';
 import { newGrantId } from './grant-ids.ts';
@@ -54,21 +55,21 @@ export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
 /** Tokens outside the engine's own endpoints: one machinery with it, since they are its artifacts under its rules. */
 export const createFirstPartyTokens = (
   provider: Provider,
-  { artifacts, roles }: Stores,
+  { roles }: Pick<Stores, 'roles'>,
   secrets: Secrets,
   accounts: Accounts,
   alerts: Alerts,
-  publicKeys: () => JSONWebKeySet,
+  jwts: AccessJwts,
+  publicKey: JWTVerifyGetKey,
   settings: JwtSettings,
   proofs: DpopProofs,
 ) => {
   const { issuer, jwtAlgorithm, accessTokenTtlSeconds, refreshTokenTtlSeconds } = settings;
   const secret: KeyObject = createSecretKey(Buffer.from(settings.jwtSecretKey));
-  let known: { jwks: JSONWebKeySet; find: ReturnType<typeof createLocalJWKSet> } | undefined;
-  const findKey: JWTVerifyGetKey = (header, jws) => {
-    const jwks = publicKeys();
-    if (known?.jwks !== jwks) known = { jwks, find: createLocalJWKSet(jwks) };
-    return known.find(header, jws);
+  const signedByUs = {
+    key: jwtAlgorithm === 'HS256' ? async () => secret : publicKey,
+    algorithms: [jwtAlgorithm],
+    audience: issuer,
   };
   const ownResource = ownResourceServer(settings);
 
@@ -127,28 +128,15 @@ export const createFirstPartyTokens = (
   };
   const firstPartyScope = async (user: User): Promise<string> => [...(await permitted(KEY_SCOPES, user))].join(' ');
 
-  const denied = (jti: string) => artifacts.find(DENIED, sha256(jti));
-
   /** The claims of a live first-party JWT; undefined for anything else that looks like one. */
   const verified = async (token: string): Promise<LiveJwt | undefined> => {
-    let claims: LiveJwt;
-    try {
-      // RFC 8725 §3.1 and §3.11: one algorithm, ours, and one type; the token has no say in either.
-      const { payload } = await jwtVerify(token, jwtAlgorithm === 'HS256' ? async () => secret : findKey, {
-        issuer,
-        audience: issuer,
-        typ: 'at+jwt',
-        algorithms: [jwtAlgorithm],
-      });
-      claims = Claims.parse(payload);
-    } catch {
-      return undefined;
-    }
-    const [lives, revoked] = await Promise.all([
+    const claims = await jwts.verify(token, Claims, signedByUs);
+    if (!claims) return undefined;
+    const [lives, denied] = await Promise.all([
       liveGrant(claims.grant_id, claims.sub, claims.client_id),
-      denied(claims.jti),
+      jwts.isDenied(claims.jti),
     ]);
-    return lives && !revoked ? claims : undefined;
+    return lives && !denied ? claims : undefined;
   };
 
   const bearerOf = async (token: string): Promise<(Omit<Bearer, 'user'> & Bound & { sub: string }) | undefined> => {
@@ -277,22 +265,5 @@ export const createFirstPartyTokens = (
         }
       );
     },
-
-    /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */
-    async deny({ jti, exp }: Pick<LiveJwt, 'jti' | 'exp'>): Promise<void> {
-      await artifacts.upsert(DENIED, sha256(jti), { payload: '', expiresAt: exp });
-    },
   };
-};
-
-/** The model under which the identifiers of revoked JWTs are kept, until they expire by themselves. */
-export const DENIED = 'DeniedJwt';
-
-/** Whether this has the form of a JWT; opaque tokens have no dots. */
-export const isJwt = (token: string): boolean => {
-  try {
-    return decodeProtectedHeader(token) !== undefined;
-  } catch {
-    return false;
-  }
 };

@@ -1,6 +1,7 @@
 import type { Middleware } from 'koa';
 import type { KoaContextWithOIDC } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
+import type { AccessJwts } from './access-jwts.ts';
 import { introspectionJwt } from './engine-internals.ts';
 import type { FirstPartyTokens, LiveJwt } from './first-party-tokens.ts';
 import type { LiveResourceJwt, ResourceTokens } from './resource-tokens.ts';
@@ -23,7 +24,7 @@ const introspected = (claims: LiveJwt | LiveResourceJwt | undefined, withheld: b
  * @see [RFC 7009 §2.1](https://www.rfc-editor.org/rfc/rfc7009.html#section-2.1)
  */
 export const jwtAtTokenEndpoints =
-  (tokens: FirstPartyTokens, resourceTokens: ResourceTokens, audit: Audit): Middleware =>
+  (tokens: FirstPartyTokens, resourceTokens: ResourceTokens, jwts: AccessJwts, audit: Audit): Middleware =>
   async (context, next) => {
     await next();
     const ctx = context as unknown as KoaContextWithOIDC;
@@ -39,7 +40,7 @@ export const jwtAtTokenEndpoints =
     if (route === 'revocation') {
       // Somebody else's token stays as it is, and nothing is said about it.
       if (claims && own) {
-        await tokens.deny(claims);
+        await jwts.deny(claims);
         await audit.record({ type: 'token.revoked', target: claims.sub, client: client.clientId });
       }
       ctx.body = '';

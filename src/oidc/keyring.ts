@@ -1,9 +1,9 @@
-import type { JSONWebKeySet, JWK } from 'jose';
+import { createLocalJWKSet, type JSONWebKeySet, type JWK, type JWTVerifyGetKey } from 'jose';
 import type { Audit } from '../domain/audit.ts';
 import type { KeyState, StoredSigningKey } from '../storage/signing-keys.ts';
 import type { Stores } from '../storage/stores.ts';
 import { type ExternalKey, engineKey } from './external-keys.ts';
-import { type Algorithm, generateKey, openKey, publicKeys, type Sealing } from './keys.ts';
+import { ALGORITHMS, type Algorithm, generateKey, openKey, publicKeys, type Sealing } from './keys.ts';
 
 /** How long others may go on with the keys they have fetched: Cache-Control of the JWKS endpoint. */
 export const JWKS_MAX_AGE_SECONDS = 300;
@@ -35,8 +35,6 @@ export type KeyringSettings = {
   accessTokenTtlSeconds: number;
   /** How long a key signs before the next one takes over by itself; 0 for as long as nobody rotates it. */
   keyRotationDays: number;
-  /** There is a key of each. */
-  signingAlgorithms: readonly Algorithm[];
   /** They sign in place of ours of the same algorithm, for as long as they are configured; whoever holds them rotates them. */
   externalKeys: readonly ExternalKey[];
 };
@@ -55,7 +53,7 @@ export const createKeyring = async (
   { signingKeys: store, atomically }: Pick<Stores, 'signingKeys' | 'atomically'>,
   sealing: Sealing,
   audit: Audit,
-  { accessTokenTtlSeconds, keyRotationDays, signingAlgorithms, externalKeys }: KeyringSettings,
+  { accessTokenTtlSeconds, keyRotationDays, externalKeys }: KeyringSettings,
 ) => {
   const keepSeconds = Math.max(LONGEST_TOKEN_SECONDS, accessTokenTtlSeconds) + SLACK_SECONDS;
   const maxAgeSeconds = keyRotationDays * 86_400;
@@ -63,6 +61,7 @@ export const createKeyring = async (
   const opened = new Map<string, JWK>();
   let version = '';
   let keys: Keys = { jwks: [], public: { keys: [] } };
+  let find = createLocalJWKSet(keys.public);
 
   const alive = async (): Promise<(StoredSigningKey & { state: ShownKey['state'] })[]> => {
     const all = await store.list(keepSeconds);
@@ -79,6 +78,7 @@ export const createKeyring = async (
     const jwks = [...externalKeys.map(engineKey), ...records.flatMap(({ kid }) => opened.get(kid) ?? [])];
     version = now;
     keys = { jwks, public: publicKeys(jwks) };
+    find = createLocalJWKSet(keys.public);
     for (const listener of listeners) listener(keys);
     return records;
   };
@@ -92,7 +92,7 @@ export const createKeyring = async (
 
   const missing = async (): Promise<void> => {
     const known = new Set((await store.list(keepSeconds)).map(({ alg }) => alg));
-    const wanted = signingAlgorithms.filter((alg) => !known.has(alg));
+    const wanted = ALGORITHMS.filter((alg) => !known.has(alg));
     if (wanted.length === 0) return;
     const first = await Promise.all(wanted.map((alg) => generateKey(alg, sealing)));
     await atomically(async () => announced('signing_key.created', await store.addFirst(first)));
@@ -110,7 +110,7 @@ export const createKeyring = async (
     const records = await follow();
     const old = Date.now() - maxAgeSeconds * 1000;
     const isYoung = ({ state, activeFrom }: StoredSigningKey) => state === 'next' || activeFrom.getTime() >= old;
-    const due = signingAlgorithms.filter((alg) => !records.some((key) => key.alg === alg && isYoung(key)));
+    const due = ALGORITHMS.filter((alg) => !records.some((key) => key.alg === alg && isYoung(key)));
     if (keyRotationDays > 0 && due.length > 0) await next(due, maxAgeSeconds);
     const gone = (await store.list(keepSeconds)).filter(({ state }) => state === 'gone').map(({ kid }) => kid);
     if (gone.length > 0) await atomically(async () => announced('signing_key.removed', await store.remove(gone)));
@@ -123,6 +123,9 @@ export const createKeyring = async (
   return {
     current: (): Keys => keys,
 
+    /** The key that verifies what one of ours has signed. */
+    publicKey: ((header, jws) => find(header, jws)) satisfies JWTVerifyGetKey as JWTVerifyGetKey,
+
     /** Called with the keys whenever they have changed. */
     onChange: (listener: (keys: Keys) => void): void => void listeners.push(listener),
 
@@ -132,7 +135,7 @@ export const createKeyring = async (
 
     /** Publishes the next key of each algorithm, which takes over once everybody can have it; one that waits already stays. */
     async rotate(): Promise<ShownKey[]> {
-      await next(signingAlgorithms, 0);
+      await next(ALGORITHMS, 0);
       await audit.record({ type: 'signing_key.rotated' });
       await follow();
       return alive();

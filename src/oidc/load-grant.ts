@@ -1,7 +1,6 @@
 import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import type { Consents, ResourceScopes } from '../storage/consents.ts';
-
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
+import { isLoopbackHost } from './loopback.ts';
 
 /**
  * Whether any program on the person's machine could pass for this client: it has no secret, and its answers go to a port or a scheme
@@ -13,7 +12,7 @@ const canBeImpersonated = (client: Client, redirectUri: unknown): boolean => {
   if (client.applicationType === 'native') return true;
   if (client.clientAuthMethod !== 'none') return false;
   const url = typeof redirectUri === 'string' ? URL.parse(redirectUri) : null;
-  return url?.protocol !== 'https:' || LOOPBACK.has(url.hostname);
+  return url?.protocol !== 'https:' || isLoopbackHost(url.hostname);
 };
 
 /** Identifier of a resource → what is asked for there. */

@@ -1,12 +1,11 @@
 import type { Client } from 'oidc-provider';
+import { isLoopbackHost } from './loopback.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
-
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
 /** Whether this URI leads to the person's own machine. */
 export const isLoopbackUri = (uri: string): boolean => {
   const url = URL.parse(uri);
-  return url?.protocol === 'http:' && LOOPBACK.has(url.hostname);
+  return url?.protocol === 'http:' && isLoopbackHost(url.hostname);
 };
 
 // To the letter: another spelling of the host, or anything before it, is another host.
@@ -49,9 +48,9 @@ export const faultOfRedirectUri = (uri: string, schemes: boolean): string | unde
   if (uri.includes('#')) return 'must not have a fragment';
   if (url.username !== '' || url.password !== '') return 'must not have a user or password';
   if (url.protocol === 'https:')
-    return LOOPBACK.has(url.hostname) ? 'must use http on the own machine (localhost, 127.0.0.1, [::1])' : undefined;
+    return isLoopbackHost(url.hostname) ? 'must use http on the own machine (localhost, 127.0.0.1, [::1])' : undefined;
   if (url.protocol === 'http:')
-    return LOOPBACK.has(url.hostname)
+    return isLoopbackHost(url.hostname)
       ? undefined
       : 'must be https; http is for the own machine (localhost, 127.0.0.1, [::1]) alone';
   return schemes ? undefined : 'must be https, or http on the own machine (localhost, 127.0.0.1, [::1])';

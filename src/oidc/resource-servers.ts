@@ -87,13 +87,21 @@ export const createResourceRegistry = (
   };
 
   /** A type's name is its own among all resources: tokens bear it without saying whose it is. */
-  const unique = ({ identifier, detailTypes: types }: ResourceServerRecord): void => {
+  const unique = async ({ identifier, detailTypes: types }: ResourceServerRecord): Promise<void> => {
     const names = types.map(({ type }) => type);
-    const others = definitions.filter(([owner]) => identifierKey(owner) !== identifierKey(identifier));
+    const others = (await store.detailTypes()).filter(([owner]) => identifierKey(owner) !== identifierKey(identifier));
     const taken = names.find(
       (name, index) => names.indexOf(name) < index || others.some(([, one]) => one.type === name),
     );
     if (taken !== undefined) throw new DomainError('invalid_resource', `the type ${taken} is there already`);
+  };
+
+  /** A change as a whole; what is known here follows once it is there for everybody. */
+  const changing = async <T>(identifier: string, work: () => Promise<T>): Promise<T> => {
+    const result = await atomically(work);
+    cache.delete(identifierKey(identifier));
+    await follow();
+    return result;
   };
 
   return {
@@ -122,16 +130,13 @@ export const createResourceRegistry = (
 
     /** @throws {DomainError} `invalid_resource`, `resource_exists`. */
     create: (record: ResourceServerRecord): Promise<StoredResourceServer> =>
-      atomically(async () => {
+      changing(record.identifier, async () => {
         const taken = () => new DomainError('resource_exists', 'there is a resource of this identifier already');
         if (identifierKey(record.identifier) === identifierKey(issuer)) throw taken();
-        await follow();
-        unique(record);
+        await unique(record);
         const created = await store.create(checked(record), identifierKey(record.identifier));
         if (!created) throw taken();
-        cache.delete(identifierKey(record.identifier));
         await audit.record({ type: 'resource.created', target: record.identifier, details: { after: record } });
-        await follow();
         return created;
       }),
 
@@ -144,26 +149,21 @@ export const createResourceRegistry = (
 
     /** Replaces the whole of it. @throws {DomainError} `invalid_resource`, `unknown_resource`. */
     replace: (record: ResourceServerRecord): Promise<StoredResourceServer> =>
-      atomically(async () => {
-        await follow();
-        unique(record);
+      changing(record.identifier, async () => {
+        await unique(record);
         const replaced = await store.replace(checked(record), identifierKey(record.identifier));
         if (!replaced) throw unknownResource();
-        cache.delete(identifierKey(record.identifier));
         const { before, after } = replaced;
         await audit.record({ type: 'resource.updated', target: after.identifier, details: { before, after } });
-        await follow();
         return after;
       }),
 
     /** No token is issued for it any more; those that are there end by themselves. @throws {DomainError} `unknown_resource`. */
     remove: (identifier: string): Promise<void> =>
-      atomically(async () => {
+      changing(identifier, async () => {
         const before = await store.remove(identifierKey(identifier));
         if (!before) throw unknownResource();
-        cache.delete(identifierKey(identifier));
         await audit.record({ type: 'resource.deleted', target: before.identifier, details: { before } });
-        await follow();
       }),
   };
 };

@@ -1,11 +1,9 @@
-import { createLocalJWKSet, type JSONWebKeySet, jwtVerify } from 'jose';
+import type { JWTVerifyGetKey } from 'jose';
 import type { Provider } from 'oidc-provider';
 import { z } from 'zod';
 import type { Accounts } from '../domain/accounts.ts';
-import { sha256 } from '../domain/secrets.ts';
-import type { Stores } from '../storage/stores.ts';
+import type { AccessJwts } from './access-jwts.ts';
 import { findClient } from './find-client.ts';
-import { DENIED } from './first-party-tokens.ts';
 import { ALGORITHMS } from './keys.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 
@@ -32,31 +30,21 @@ export type ResourceTokens = ReturnType<typeof createResourceTokens>;
 /** The JWTs that APIs are called with: they verify by themselves, and whether they live still is asked here. */
 export const createResourceTokens = (
   provider: Provider,
-  { artifacts }: Pick<Stores, 'artifacts'>,
   accounts: Accounts,
   registry: ResourceRegistry,
-  publicKeys: () => JSONWebKeySet,
+  jwts: AccessJwts,
+  publicKey: JWTVerifyGetKey,
 ) => ({
   /** @returns undefined for anything that is not live: forged, expired, revoked, of a user or client who is gone or banned. */
   async introspect(token: string): Promise<LiveResourceJwt | undefined> {
-    let claims: z.infer<typeof Claims>;
-    try {
-      // RFC 8725 §3.1 and §3.11: our algorithms, and one type; the token has no say in either.
-      const verified = await jwtVerify(token, createLocalJWKSet(publicKeys()), {
-        issuer: provider.issuer,
-        typ: 'at+jwt',
-        algorithms: [...ALGORITHMS],
-      });
-      claims = Claims.parse(verified.payload);
-    } catch {
-      return undefined;
-    }
+    const claims = await jwts.verify(token, Claims, { key: publicKey, algorithms: ALGORITHMS });
+    if (!claims) return undefined;
     const { aud, client_id, grant_id, jti } = claims;
     const [resource, client, grant, denied] = await Promise.all([
       registry.find(aud),
       findClient(provider, client_id),
       grant_id === undefined ? undefined : provider.Grant.find(grant_id),
-      artifacts.find(DENIED, sha256(jti)),
+      jwts.isDenied(jti),
     ]);
     if (!resource || !client || denied) return undefined;
     if (grant_id !== undefined) {

@@ -5,7 +5,6 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { type AppSettings, createApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
-import { ALGORITHMS } from '../../src/oidc/keys.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
@@ -61,7 +60,6 @@ export const startServer = async (
       keyRotationDays: 90,
       registration: 'open',
       externalKeys: [],
-      signingAlgorithms: ALGORITHMS,
       jwtAlgorithm: 'HS256',
       trustProxy: 0,
       passwordMinLength: 6,

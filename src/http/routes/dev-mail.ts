@@ -1,5 +1,6 @@
 import { Router } from '@koa/router';
 import type { Context, Middleware } from 'koa';
+import { isLoopbackHost } from '../../oidc/loopback.ts';
 import type { KeptMail, Pages } from '../pages.ts';
 import { allowOwnFrames, sandbox } from '../security-headers.ts';
 
@@ -17,15 +18,13 @@ type Preview = {
 const isLoopback = (address: string | undefined): boolean =>
   address === '::1' || /^(::ffff:)?127\.\d{1,3}\.\d{1,3}\.\d{1,3}$/.test(address ?? '');
 
-const LOOPBACK_NAMES = new Set(['localhost', '127.0.0.1', '[::1]']);
-
 /**
  * The mails hold links that sign people in: they are for who sits at this machine. Not for the network, when HOST is opened to
  * it; nor for whoever comes through a proxy on this machine that we do not believe; nor for another site's page, whose name was
  * made to lead here (DNS rebinding).
  */
 const thisMachineOnly = (issuer: string, trustProxy: number): Middleware => {
-  const names = new Set([...LOOPBACK_NAMES, new URL(issuer).hostname]);
+  const { hostname } = new URL(issuer);
   return (ctx, next) => {
     const forwarded = ['x-forwarded-for', 'forwarded', 'x-real-ip'].some((name) => ctx.get(name) !== '');
     const name = URL.parse(`http://${ctx.req.headers.host}`)?.hostname;
@@ -34,7 +33,7 @@ const thisMachineOnly = (issuer: string, trustProxy: number): Middleware => {
       isLoopback(ctx.ip) &&
       (trustProxy > 0 || !forwarded) &&
       name !== undefined &&
-      names.has(name);
+      (isLoopbackHost(name) || name === hostname);
     return allowed ? next() : undefined;
   };
 };

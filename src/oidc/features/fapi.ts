@@ -1,4 +1,5 @@
 import { type Client, type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
+import { isLoopbackHost } from '../loopback.ts';
 import { isUnverified } from './clients.ts';
 
 /** FAPI 2.0 Security Profile §5.4.1 */
@@ -6,7 +7,6 @@ export const FAPI_ALGORITHMS: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'E
 
 const PROFILES: readonly unknown[] = ['fapi2', 'fapi2-message-signing'];
 const AUTHENTICATION: readonly unknown[] = ['private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'];
-const LOOPBACK = new Set(['localhost', '127.0.0.1', '[::1]']);
 const JWT_MODES = ['jwt', 'query.jwt', 'fragment.jwt', 'form_post.jwt'];
 
 /** Whether this client is held to FAPI 2.0. */
@@ -37,7 +37,7 @@ const isSmallKey = (jwk: Metadata): boolean =>
 const redirectUris = ({ redirect_uris, application_type }: Metadata): void => {
   for (const uri of [redirect_uris ?? []].flat()) {
     const url = URL.parse(String(uri));
-    const local = application_type === 'native' && url?.protocol === 'http:' && LOOPBACK.has(url.hostname);
+    const local = application_type === 'native' && url?.protocol === 'http:' && isLoopbackHost(url.hostname);
     if (url?.protocol !== 'https:' && !local) invalid('redirect_uris must be https for this profile');
   }
 };

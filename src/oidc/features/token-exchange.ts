@@ -9,8 +9,8 @@ import {
 import { z } from 'zod';
 import type { Accounts } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
+import { isJwt } from '../access-jwts.ts';
 import { ExchangePolicy } from '../exchange-policy.ts';
-import { isJwt } from '../first-party-tokens.ts';
 import { grantIdUnder } from '../grant-ids.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../own-resource.ts';
 import { engineResource, type ResourceRegistry, type StoredResourceServer } from '../resource-servers.ts';
@@ -33,7 +33,6 @@ type Brought = {
   accountId: string | undefined;
   clientId: string;
   audience: string | undefined;
-  scopes: ReadonlySet<string>;
   grantId: string | undefined;
   expiresAt: number;
   act: Act | undefined;
@@ -91,7 +90,6 @@ export const tokenExchange = (
         accountId: claims.accountId,
         clientId: claims.client_id,
         audience: claims.aud,
-        scopes: new Set(String(claims.scope ?? '').split(' ')),
         grantId: claims.grant_id,
         expiresAt: claims.exp,
         act: claims.act as Act | undefined,
@@ -111,7 +109,6 @@ export const tokenExchange = (
       accountId,
       clientId: found.clientId,
       audience: typeof found.aud === 'string' ? found.aud : undefined,
-      scopes: found.scopes,
       grantId,
       expiresAt: found.exp ?? 0,
       act: extra.act as Act | undefined,
