@@ -6,6 +6,8 @@ import { boundRequests, type RequestBounds } from './request-bounds.ts';
 
 /** How long a connection may take to agree on TLS. */
 const HANDSHAKE_MS = 10_000;
+/** How often connections are looked for that have no request left, once no new ones are taken. */
+const IDLE_MS = 20;
 
 export type Listener = {
   /** The port that was taken, when any free one was asked for. */
@@ -41,12 +43,8 @@ export const listen = async (
       if (unused.get(peer) === socket) unused.delete(peer);
     });
   });
-  server.on('request', ({ socket }, response) => {
-    unused.delete(peerOf(socket));
-    // Kept alive for a next request, its connection would be waited for.
-    response.once('finish', () => {
-      if (!server.listening) setImmediate(() => server.closeIdleConnections());
-    });
+  server.on('request', ({ socket }) => {
+    if (unused.size > 0) unused.delete(peerOf(socket));
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -56,10 +54,13 @@ export const listen = async (
     port: (server.address() as AddressInfo).port,
     async close(graceMs) {
       const cut = setTimeout(() => server.closeAllConnections(), graceMs);
+      // Kept alive for a next request, a connection would be waited for.
+      const idle = setInterval(() => server.closeIdleConnections(), IDLE_MS);
       const closed = new Promise((resolve) => server.close(resolve));
       for (const socket of unused.values()) socket.destroy();
       await closed;
       clearTimeout(cut);
+      clearInterval(idle);
     },
   };
 };

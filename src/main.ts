@@ -1,4 +1,5 @@
 // env → config → stores → app → listen; on SIGTERM and SIGINT the same in reverse.
+import './runtime.ts';
 import cluster from 'node:cluster';
 import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };

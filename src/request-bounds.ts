@@ -19,6 +19,10 @@ const STREAMS = new Set(['POST /admin/users/import']);
 
 const isStream = ({ method, url = '' }: IncomingMessage): boolean => STREAMS.has(`${method} ${url.split('?', 1)[0]}`);
 
+/** RFC 9112 §6.3: without either there is nothing to wait for. */
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || (headers['content-length'] ?? '0') !== '0';
+
 const cut = (request: IncomingMessage, response: ServerResponse): void => {
   const { socket } = request;
   if (request.complete) return;
@@ -42,6 +46,7 @@ export const boundRequests = (server: Server, bounds: Partial<RequestBounds> = {
   server.requestTimeout = 0;
 
   server.on('request', (request, response) => {
+    if (!hasBody(request)) return;
     const { socket } = request;
     let timer: NodeJS.Timeout | undefined;
     const stop = () => clearTimeout(timer);
