@@ -25,7 +25,7 @@ const openAudit = async (facts: () => RequestFacts | undefined = () => undefined
   };
 };
 
-test('an event tells who did what to whom, from where and when', async (t) => {
+test.serial('an event tells who did what to whom, from where and when', async (t) => {
   const facts = { requestId: 'request-1', ip: '192.0.2.1', userAgent: 'Firefox', actor: 'ada', client: 'app' };
   const { audit, close } = await openAudit(() => facts);
   await audit.record({ type: 'user.banned', target: 'bob', details: { reason: 'spam' } });
@@ -46,7 +46,7 @@ test('an event tells who did what to whom, from where and when', async (t) => {
   await close();
 });
 
-test('events of two processes at once make one chain, none lost', async (t) => {
+test.serial('events of two processes at once make one chain, none lost', async (t) => {
   const { audit, open, close } = await openAudit();
   const other = open();
   await Promise.all(
@@ -65,7 +65,7 @@ test('events of two processes at once make one chain, none lost', async (t) => {
   await close();
 });
 
-test('the log is append-only for whoever uses the database as we do', async (t) => {
+test.serial('the log is append-only for whoever uses the database as we do', async (t) => {
   const { audit, pool, close } = await openAudit();
   await audit.record({ type: 'logout' });
   for (const sql of ["UPDATE audit_events SET mac = 'x'", 'DELETE FROM audit_events', 'TRUNCATE audit_events'])
@@ -98,7 +98,7 @@ const tampering: [title: string, sql: string, seq: number, reason: string][] = [
 ];
 
 for (const [title, sql, seq, reason] of tampering) {
-  test(`verifying finds ${title}`, async (t) => {
+  test.serial(`verifying finds ${title}`, async (t) => {
     const { audit, pool, close } = await openAudit();
     for (const target of ['ada', 'ada', 'bob', 'cy']) await audit.record({ type: 'logout', target });
     t.is((await audit.verify()).broken, undefined);
@@ -108,7 +108,7 @@ for (const [title, sql, seq, reason] of tampering) {
   });
 }
 
-test('an event that cannot be written is not reported as recorded, and the next one can be', async (t) => {
+test.serial('an event that cannot be written is not reported as recorded, and the next one can be', async (t) => {
   const { audit, pool, close } = await openAudit();
   await pool.query('ALTER TABLE audit_events RENAME TO elsewhere');
   await t.throwsAsync(audit.record({ type: 'logout' }));
@@ -118,7 +118,7 @@ test('an event that cannot be written is not reported as recorded, and the next 
   await close();
 });
 
-test('events are found by type, actor, target, client and time, newest first, page by page', async (t) => {
+test.serial('events are found by type, actor, target, client and time, newest first, page by page', async (t) => {
   const { audit, close } = await openAudit();
   for (const n of [1, 2, 3, 4, 5])
     await audit.record({ type: n % 2 ? 'login.failed' : 'logout', actor: `a${n}`, target: 't', client: 'c' });

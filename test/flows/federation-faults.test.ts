@@ -1,8 +1,8 @@
 // Providers that lie, are slow, or are out of order; and callbacks that are not this browser's.
 import test from 'ava';
-import { createBrowser, type Visited } from '../helpers/browser.ts';
+import { type Browser, createBrowser, type Visited } from '../helpers/browser.ts';
 import { type Federated, startFederated } from '../helpers/federated.ts';
-import { type ProviderName, type Switches, somebody } from '../helpers/identity-provider.ts';
+import { type ProviderName, type Switches, somebody, type Upstream } from '../helpers/identity-provider.ts';
 import { newPerson, redeem } from '../helpers/relying-party.ts';
 
 let all: Federated;
@@ -89,24 +89,29 @@ for (const [name, paths] of [
 ] as const)
   for (const path of paths)
     test.serial(`${name} whose ${path} is out of order signs nobody in, and the sign-in goes on`, async (t) => {
+      // Keys are remembered: a provider that nobody has asked yet, and who signs in there does so after all faults.
+      const fresh = path === '/jwks' ? await startFederated() : all;
+      if (fresh !== all) t.teardown(() => fresh.close());
+      const { switches, requests } = fresh.upstream[name];
+      const turnedBack: { browser: Browser; at: Visited; person: Upstream }[] = [];
       for (const as of FAULTS) {
         // No addresses at all is an answer.
         if (path === '/api/user/emails' && as === 'array') continue;
-        // Keys are remembered: a provider that nobody has asked yet.
-        const fresh = path === '/jwks' ? await startFederated() : all;
         const browser = createBrowser(fresh.server.issuer);
         const person = somebody();
-        Object.assign(fresh.upstream[name].switches, { person, fault: { path, as } });
+        Object.assign(switches, { person, fault: { path, as } });
         const { page } = await fresh.request(browser);
         const at = await browser.go(await fresh.press(browser, page, name));
         t.is(at.status, 503, as);
         t.regex(at.html, /can’t sign you in right now/, as);
         t.regex(at.html, /id="sign-in"/);
-        t.false(fresh.upstream[name].requests.includes('GET /elsewhere'), 'nobody goes where it points');
-        t.false(fresh.upstream[name].requests.includes('POST /elsewhere'), 'nobody goes where it points');
-        fresh.upstream[name].switches.fault = undefined;
+        t.false(requests.includes('GET /elsewhere'), 'nobody goes where it points');
+        t.false(requests.includes('POST /elsewhere'), 'nobody goes where it points');
+        turnedBack.push({ browser, at, person });
+      }
+      for (const { browser, at, person } of turnedBack) {
+        Object.assign(switches, { person, fault: undefined });
         t.is((await browser.go(await fresh.press(browser, at, name))).status, 0, 'and when it is mended, it signs in');
-        if (fresh !== all) await fresh.close();
       }
     });
 
@@ -166,26 +171,34 @@ test.serial('a provider that does not answer is waited for five seconds, and no 
   }
 });
 
-for (const [name, path] of [
-  ['google', '/jwks'],
-  ['acme', '/jwks'],
-  ['github', '/api/user/emails'],
-  ['github', '/login/oauth/access_token'],
-] as const)
-  test.serial(`${name} whose ${path} never answers is waited for five seconds, and no longer`, async (t) => {
-    // Keys are remembered: a provider that nobody has asked yet.
-    const fresh = path === '/jwks' ? await startFederated() : all;
-    if (fresh !== all) t.teardown(() => fresh.close());
-    Object.assign(fresh.upstream[name].switches, { person: somebody(), fault: { path, as: 'slow' } });
-    const browser = createBrowser(fresh.server.issuer);
-    const { page } = await fresh.request(browser);
-    const back = await fresh.press(browser, page, name);
-    const started = Date.now();
-    const at = await browser.go(back);
-    t.is(at.status, 503);
-    t.regex(at.html, /can’t sign you in right now/);
-    t.true(Date.now() - started < 8_000);
+// Keys are remembered: providers that nobody has asked yet.
+for (const round of [
+  [
+    ['google', '/jwks'],
+    ['acme', '/jwks'],
+    ['github', '/api/user/emails'],
+  ],
+  [['github', '/login/oauth/access_token']],
+] as const) {
+  const paths = round.map(([name, path]) => `${name} whose ${path}`).join(', ');
+  test.serial(`${paths} never answers is waited for five seconds, and no longer`, async (t) => {
+    const fresh = await startFederated();
+    t.teardown(() => fresh.close());
+    await Promise.all(
+      round.map(async ([name, path]) => {
+        Object.assign(fresh.upstream[name].switches, { person: somebody(), fault: { path, as: 'slow' } });
+        const browser = createBrowser(fresh.server.issuer);
+        const { page } = await fresh.request(browser);
+        const back = await fresh.press(browser, page, name);
+        const started = Date.now();
+        const at = await browser.go(back);
+        t.is(at.status, 503);
+        t.regex(at.html, /can’t sign you in right now/);
+        t.true(Date.now() - started < 8_000);
+      }),
+    );
   });
+}
 
 test.serial('a provider that cannot be discovered in five seconds is told on the sign-in page', async (t) => {
   const fresh = await startFederated();

@@ -56,36 +56,39 @@ const within5Seconds = async (holds: () => Promise<boolean>): Promise<boolean> =
   return false;
 };
 
-test('a next key is published by every process before it signs, and signs in every process within seconds of its time', async (t) => {
-  const { first, second, people, login, jwks, admin, takeOver, close } = await twoProcesses();
-  const [before] = [await login(first)];
-  const { status, body } = await people.post('/admin/keys/rotate', {}, await admin());
-  t.is(status, 200);
-  const states = (alg: string) =>
-    (body.items as { alg: string; state: string }[]).filter((key) => key.alg === alg).map(({ state }) => state);
-  for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA']) t.deepEqual(states(alg), ['active', 'next']);
-  const next = (body.items as { kid: string; alg: string; state: string; active_from: string }[]).find(
-    (key) => key.alg === 'ES256' && key.state === 'next',
-  );
-  // JWKS_MAX_AGE_SECONDS, and a minute.
-  t.true(Date.parse(String(next?.active_from)) - Date.now() > 330_000);
+test.serial(
+  'a next key is published by every process before it signs, and signs in every process within seconds of its time',
+  async (t) => {
+    const { first, second, people, login, jwks, admin, takeOver, close } = await twoProcesses();
+    const [before] = [await login(first)];
+    const { status, body } = await people.post('/admin/keys/rotate', {}, await admin());
+    t.is(status, 200);
+    const states = (alg: string) =>
+      (body.items as { alg: string; state: string }[]).filter((key) => key.alg === alg).map(({ state }) => state);
+    for (const alg of ['RS256', 'PS256', 'ES256', 'EdDSA']) t.deepEqual(states(alg), ['active', 'next']);
+    const next = (body.items as { kid: string; alg: string; state: string; active_from: string }[]).find(
+      (key) => key.alg === 'ES256' && key.state === 'next',
+    );
+    // JWKS_MAX_AGE_SECONDS, and a minute.
+    t.true(Date.parse(String(next?.active_from)) - Date.now() > 330_000);
 
-  for (const server of [first, second])
-    t.true(await within5Seconds(async () => kids(await jwks(server)).includes(String(next?.kid))));
-  for (const server of [first, second]) t.is(kidOf(await login(server)), kidOf(before));
+    for (const server of [first, second])
+      t.true(await within5Seconds(async () => kids(await jwks(server)).includes(String(next?.kid))));
+    for (const server of [first, second]) t.is(kidOf(await login(server)), kidOf(before));
 
-  await takeOver();
-  for (const server of [first, second])
-    t.true(await within5Seconds(async () => kidOf(await login(server)) === next?.kid));
-  // What the former one signed is verified still, by us and by everybody else.
-  for (const server of [first, second]) {
-    t.is((await createRest(server.origin).get('/users/me', bearer(before))).status, 200);
-    await t.notThrowsAsync(jwtVerify(before, createLocalJWKSet(await jwks(server))));
-  }
-  await close();
-});
+    await takeOver();
+    for (const server of [first, second])
+      t.true(await within5Seconds(async () => kidOf(await login(server)) === next?.kid));
+    // What the former one signed is verified still, by us and by everybody else.
+    for (const server of [first, second]) {
+      t.is((await createRest(server.origin).get('/users/me', bearer(before))).status, 200);
+      await t.notThrowsAsync(jwtVerify(before, createLocalJWKSet(await jwks(server))));
+    }
+    await close();
+  },
+);
 
-test('a key is gone when the last token that it signed has expired, and not before', async (t) => {
+test.serial('a key is gone when the last token that it signed has expired, and not before', async (t) => {
   const { first, people, login, jwks, admin, takeOver, close } = await twoProcesses();
   const former = kidOf(await login(first));
   await people.post('/admin/keys/rotate', {}, await admin());
@@ -105,7 +108,7 @@ test('a key is gone when the last token that it signed has expired, and not befo
   await close();
 });
 
-test('rotating again while a next key waits adds none, by however many processes at once', async (t) => {
+test.serial('rotating again while a next key waits adds none, by however many processes at once', async (t) => {
   const { first, second, people, admin, jwks, close } = await twoProcesses();
   const headers = await admin();
   await Promise.all(
@@ -121,7 +124,7 @@ test('rotating again while a next key waits adds none, by however many processes
   await close();
 });
 
-test('a key that has signed for KEY_ROTATION_DAYS is rotated by itself; with 0 none is', async (t) => {
+test.serial('a key that has signed for KEY_ROTATION_DAYS is rotated by itself; with 0 none is', async (t) => {
   for (const [keyRotationDays, expected] of [
     [90, 8],
     [0, 4],
@@ -136,7 +139,7 @@ test('a key that has signed for KEY_ROTATION_DAYS is rotated by itself; with 0 n
   }
 });
 
-test('a key that signs elsewhere signs in place of ours, and ours stay to verify by', async (t) => {
+test.serial('a key that signs elsewhere signs in place of ours, and ours stay to verify by', async (t) => {
   const { publicKey, privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   const server = await startServer({
     jwtAlgorithm: 'ES256',
@@ -160,7 +163,7 @@ test('a key that signs elsewhere signs in place of ours, and ours stay to verify
   await server.close();
 });
 
-test('no token is refused while keys are rotated under 50 requests a second', async (t) => {
+test.serial('no token is refused while keys are rotated under 50 requests a second', async (t) => {
   const { first, second, people, login, admin, takeOver, close } = await twoProcesses();
   const headers = await admin();
   const email = 'ada@example.com';
@@ -217,24 +220,27 @@ test('no token is refused while keys are rotated under 50 requests a second', as
   await close();
 });
 
-test('the key that seals can be changed: by the new one and the old together, then by the new one alone', async (t) => {
-  const [old, young, other] = ['old', 'young', 'other'].map((name) => `${name} key encryption secret of 32 bytes`);
-  const first = await startServer();
-  const kid = first.keyring.current().jwks[0]?.kid;
-  const start = (...keyEncryptionSecrets: (string | undefined)[]) =>
-    startServer({ keyEncryptionSecrets: keyEncryptionSecrets.flatMap((one) => one ?? []) }, first);
-  for (const secrets of [[old], [young, old], [young]]) {
-    const server = await start(...secrets);
-    t.is(server.keyring.current().jwks[0]?.kid, kid);
-    await server.close();
-  }
-  await t.throwsAsync(start(other), { message: /KEY_ENCRYPTION_SECRET/ });
-  const { rows } = await first.database.pool.query('SELECT sealed_jwk FROM signing_keys');
-  for (const { sealed_jwk } of rows) t.notRegex(sealed_jwk, /"d"/);
-  await first.close();
-});
+test.serial(
+  'the key that seals can be changed: by the new one and the old together, then by the new one alone',
+  async (t) => {
+    const [old, young, other] = ['old', 'young', 'other'].map((name) => `${name} key encryption secret of 32 bytes`);
+    const first = await startServer();
+    const kid = first.keyring.current().jwks[0]?.kid;
+    const start = (...keyEncryptionSecrets: (string | undefined)[]) =>
+      startServer({ keyEncryptionSecrets: keyEncryptionSecrets.flatMap((one) => one ?? []) }, first);
+    for (const secrets of [[old], [young, old], [young]]) {
+      const server = await start(...secrets);
+      t.is(server.keyring.current().jwks[0]?.kid, kid);
+      await server.close();
+    }
+    await t.throwsAsync(start(other), { message: /KEY_ENCRYPTION_SECRET/ });
+    const { rows } = await first.database.pool.query('SELECT sealed_jwk FROM signing_keys');
+    for (const { sealed_jwk } of rows) t.notRegex(sealed_jwk, /"d"/);
+    await first.close();
+  },
+);
 
-test('the JWKS says how long it may be kept, and answers 304 to whoever has it', async (t) => {
+test.serial('the JWKS says how long it may be kept, and answers 304 to whoever has it', async (t) => {
   const server = await startServer();
   const answer = await fetch(`${server.origin}/oauth/jwks`);
   t.is(answer.headers.get('cache-control'), 'public, max-age=300');
@@ -251,7 +257,7 @@ test('the JWKS says how long it may be kept, and answers 304 to whoever has it',
   await server.close();
 });
 
-test('signing keys are an administrator’s business alone', async (t) => {
+test.serial('signing keys are an administrator’s business alone', async (t) => {
   const server = await startServer();
   const rest = createRest(server.origin);
   await server.accounts.create({ email: 'bob@example.com', password: 'secret1' });

@@ -15,7 +15,7 @@ const started = async () => {
   return { server, people, ban, demote, erase };
 };
 
-test('the last administrator can be neither demoted, erased nor banned, by nobody', async (t) => {
+test.serial('the last administrator can be neither demoted, erased nor banned, by nobody', async (t) => {
   const { server, people, ban, demote, erase } = await started();
   t.teardown(() => server.close());
   // Roles are remembered for a second: this one comes before anybody asks.
@@ -50,7 +50,7 @@ test('the last administrator can be neither demoted, erased nor banned, by nobod
 });
 
 for (const act of ['ban', 'demote', 'erase'] as const)
-  test(`of the last two administrators who ${act} each other at once, one is left`, async (t) => {
+  test.serial(`of the last two administrators who ${act} each other at once, one is left`, async (t) => {
     const { server, people, ...acts } = await started();
     t.teardown(() => server.close());
     // Keys outlive nothing here; what is raced is the change itself, many times.
@@ -67,7 +67,7 @@ for (const act of ['ban', 'demote', 'erase'] as const)
     }
   });
 
-test('a role is data: one that permits read:users lists, and does nothing else', async (t) => {
+test.serial('a role is data: one that permits read:users lists, and does nothing else', async (t) => {
   const { server, people, ban } = await started();
   t.teardown(() => server.close());
   await people.role('support', ['read:profile', 'write:profile', 'read:users']);
@@ -83,7 +83,7 @@ test('a role is data: one that permits read:users lists, and does nothing else',
   t.is((await ban(user.id, key)).status, 403);
 });
 
-test('who may change users cannot thereby come to more than their role permits', async (t) => {
+test.serial('who may change users cannot thereby come to more than their role permits', async (t) => {
   const { server, people, ban, demote, erase } = await started();
   t.teardown(() => server.close());
   await people.role('desk', ['read:profile', 'write:profile', 'read:users', 'write:users']);
@@ -113,7 +113,7 @@ test('who may change users cannot thereby come to more than their role permits',
   t.is((await ban(user.id, desk.auth)).status, 200);
 });
 
-test('who is no administrator any more is none with what they hold, at once', async (t) => {
+test.serial('who is no administrator any more is none with what they hold, at once', async (t) => {
   const { server, people, demote } = await started();
   t.teardown(() => server.close());
   const [boss, demoted] = [await people.person('admin'), await people.person('admin')];

@@ -17,7 +17,7 @@ const isTooMany = ({ status, body, headers }: Answer): boolean => {
 };
 const token = () => randomBytes(32).toString('base64url');
 
-test('registrations from one network are bounded, and say what is left', async (t) => {
+test.serial('registrations from one network are bounded, and say what is left', async (t) => {
   const { rest } = await limited(t, 'register-network', 2);
   for (const [n, left] of ['1', '0'].entries()) {
     const { status, headers } = await rest.post('/auth/register', { email: `n${n}@example.com`, password: 'secret1' });
@@ -29,16 +29,19 @@ test('registrations from one network are bounded, and say what is left', async (
   t.true(isTooMany(await rest.post('/auth/register', { email: 'n3@example.com', password: 'secret1' })));
 });
 
-test('registrations with one address are bounded, in any letter case; another address is not concerned', async (t) => {
-  const { rest } = await limited(t, 'register-account', 2);
-  const register = (email: string) => rest.post('/auth/register', { email, password: 'secret1' });
-  t.is((await register('a@example.com')).status, 201);
-  t.is((await register('A@example.com')).status, 409);
-  t.true(isTooMany(await register('a@EXAMPLE.com')));
-  t.is((await register('b@example.com')).status, 201);
-});
+test.serial(
+  'registrations with one address are bounded, in any letter case; another address is not concerned',
+  async (t) => {
+    const { rest } = await limited(t, 'register-account', 2);
+    const register = (email: string) => rest.post('/auth/register', { email, password: 'secret1' });
+    t.is((await register('a@example.com')).status, 201);
+    t.is((await register('A@example.com')).status, 409);
+    t.true(isTooMany(await register('a@EXAMPLE.com')));
+    t.is((await register('b@example.com')).status, 201);
+  },
+);
 
-test('mails with links are bounded by network, for known and unknown addresses alike', async (t) => {
+test.serial('mails with links are bounded by network, for known and unknown addresses alike', async (t) => {
   const { server, rest } = await limited(t, 'mail-network', 3);
   await server.accounts.create({ email: 'a@example.com', password: 'secret1' });
   t.is((await rest.post('/auth/forgot-password', { email: 'a@example.com' })).status, 202);
@@ -50,7 +53,7 @@ test('mails with links are bounded by network, for known and unknown addresses a
   }
 });
 
-test('past the limit of an address nothing is mailed to it, and the answer stays the same', async (t) => {
+test.serial('past the limit of an address nothing is mailed to it, and the answer stays the same', async (t) => {
   const { server, rest } = await limited(t, 'mail-account', 2);
   await server.accounts.create({ email: 'a@example.com', password: 'secret1' });
   const answers = [];
@@ -59,7 +62,7 @@ test('past the limit of an address nothing is mailed to it, and the answer stays
   t.is((await server.mail.kept()).length, 2);
 });
 
-test('links that are none are counted by network, over REST and on the pages together', async (t) => {
+test.serial('links that are none are counted by network, over REST and on the pages together', async (t) => {
   const { server, rest } = await limited(t, 'link-network', 4);
   t.is((await rest.post('/auth/verify-email', { token: token() })).status, 422);
   t.is((await rest.post('/auth/reset-password', { token: token(), new_password: 'secret2' })).status, 422);
@@ -83,21 +86,24 @@ const tokenRequest = (origin: string, secret: string, clientId: string, basic: b
 const SERVICE = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
 
 for (const basic of [true, false])
-  test(`wrong secrets of one client are bounded, the right one included; another client goes on (${basic ? 'basic' : 'post'})`, async (t) => {
-    const { server } = await limited(t, 'client-account', 3);
-    const [guessed, other] = [await server.clients.register(SERVICE), await server.clients.register(SERVICE)];
-    const ask = (client: typeof guessed, secret = String(client.client_secret)) =>
-      tokenRequest(server.origin, secret, client.client_id, basic);
-    t.is((await ask(guessed)).status, 200);
-    for (let i = 0; i < 3; i += 1) t.is((await ask(guessed, token())).status, 401);
-    const refused = await ask(guessed);
-    t.is(refused.status, 429);
-    t.true(Number(refused.headers.get('retry-after')) > 0);
-    t.like(await refused.json(), { error: 'temporarily_unavailable' });
-    t.is((await ask(other)).status, 200);
-  });
+  test.serial(
+    `wrong secrets of one client are bounded, the right one included; another client goes on (${basic ? 'basic' : 'post'})`,
+    async (t) => {
+      const { server } = await limited(t, 'client-account', 3);
+      const [guessed, other] = [await server.clients.register(SERVICE), await server.clients.register(SERVICE)];
+      const ask = (client: typeof guessed, secret = String(client.client_secret)) =>
+        tokenRequest(server.origin, secret, client.client_id, basic);
+      t.is((await ask(guessed)).status, 200);
+      for (let i = 0; i < 3; i += 1) t.is((await ask(guessed, token())).status, 401);
+      const refused = await ask(guessed);
+      t.is(refused.status, 429);
+      t.true(Number(refused.headers.get('retry-after')) > 0);
+      t.like(await refused.json(), { error: 'temporarily_unavailable' });
+      t.is((await ask(other)).status, 200);
+    },
+  );
 
-test('wrong client credentials from one network are bounded, whichever client they name', async (t) => {
+test.serial('wrong client credentials from one network are bounded, whichever client they name', async (t) => {
   const { server } = await limited(t, 'client-network', 3);
   const client = await server.clients.register(SERVICE);
   for (let i = 0; i < 3; i += 1) t.is((await tokenRequest(server.origin, token(), `nobody${i}`, true)).status, 401);
@@ -107,7 +113,7 @@ test('wrong client credentials from one network are bounded, whichever client th
   t.like(await refused.json(), { error: 'temporarily_unavailable' });
 });
 
-test('codes and refresh tokens that are no good are counted for nobody', async (t) => {
+test.serial('codes and refresh tokens that are no good are counted for nobody', async (t) => {
   const { server } = await limited(t, 'client-network', 2);
   const client = await server.clients.register({
     redirect_uris: ['https://app.example.com/cb'],
@@ -127,7 +133,7 @@ test('codes and refresh tokens that are no good are counted for nobody', async (
   }
 });
 
-test('refresh tokens that are none are counted by network; every answer says what is left', async (t) => {
+test.serial('refresh tokens that are none are counted by network; every answer says what is left', async (t) => {
   const { server, rest } = await limited(t, 'refresh-network', 3);
   await server.accounts.create({ email: 'a@example.com', password: 'secret1' });
   const { body } = await rest.post('/auth/login', { email: 'a@example.com', password: 'secret1' });
@@ -143,7 +149,7 @@ test('refresh tokens that are none are counted by network; every answer says wha
   t.true(isTooMany(await rest.post('/auth/refresh', { refresh_token: refreshed.body.refresh_token })));
 });
 
-test('links of mails and the token endpoints say what is left', async (t) => {
+test.serial('links of mails and the token endpoints say what is left', async (t) => {
   const { server, rest } = await limited(t, 'client-network', 10);
   for (const [path, body] of [
     ['/auth/verify-email', { token: token() }],
