@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { z } from 'zod';
+import { shareAnswers } from './openapi-components.ts';
 import type { Operation, Operations } from './operation.ts';
 import { OAuthError, oauthErrorExample, Problem, problemExample } from './operations/problem.ts';
 
@@ -155,7 +156,7 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
     return [...inPath, ...inQuery];
   };
 
-  const paths: Record<string, Json> = {};
+  const paths: Parameters<typeof shareAnswers>[0] = {};
   for (const [key, operation] of Object.entries(operations)) {
     const [method = '', path = ''] = key.split(' ');
     const { tag, summary, description, auth, scope, body, bodyType = 'application/json', example } = operation;
@@ -180,6 +181,8 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
     paths[at] = { ...paths[at], [method.toLowerCase()]: JSON.parse(JSON.stringify(entry)) };
   }
 
+  const shared = shareAnswers(paths, (status) => (STATUS_CODES[status] ?? String(status)).replaceAll(' ', ''));
+
   return {
     openapi: '3.1.0',
     info: {
@@ -201,6 +204,7 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
         clientBasic: { type: 'http', scheme: 'basic', description: 'client_id and client_secret (RFC 6749 §2.3.1)' },
       },
       schemas,
+      ...shared,
     },
   };
 };

@@ -11,7 +11,6 @@ inBrowser(`/docs draws the API, and a request tried there with a token or a key 
     await server.close();
   });
   const page = await browser.newPage();
-  page.setDefaultTimeout(10_000);
   const complaints: string[] = [];
   page.on('console', (message) => {
     if (message.type() === 'error') complaints.push(message.text());

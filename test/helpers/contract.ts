@@ -3,9 +3,32 @@ import { Ajv2020, type ValidateFunction } from 'ajv/dist/2020.js';
 import type { openApiDocument } from '../../src/http/openapi.ts';
 
 type Document = ReturnType<typeof openApiDocument>;
-type Media = Record<string, { schema?: object }>;
-type Described = {
-  responses: Record<string, { content?: Media; headers?: Record<string, { required: boolean }> }>;
+type Media = Record<string, { schema?: object; example?: unknown }>;
+type Answer = { content?: Media; headers?: Record<string, { required: boolean }> };
+type Described = { responses: Record<string, Answer> };
+
+/** What is said once for all operations, at the operation; schemas stay references. */
+export const answersOf = (
+  document: { paths: Record<string, Record<string, object>>; components: object },
+  path: string,
+  method: string,
+): Described['responses'] | undefined => {
+  const followed = <T>(value: T): T => {
+    const { $ref } = Object(value) as { $ref?: string };
+    const [section = '', name = ''] = $ref?.split('/').slice(-2) ?? [];
+    return $ref ? ((document.components as Record<string, Record<string, unknown>>)[section]?.[name] as T) : value;
+  };
+  const { responses } = (document.paths[path]?.[method] as Described | undefined) ?? {};
+  return (
+    responses &&
+    Object.fromEntries(
+      Object.entries(responses).map(([status, response]) => {
+        const { headers = {}, ...answer } = followed(response);
+        const said = Object.entries(headers).map(([name, header]) => [name, followed(header)]);
+        return [status, { ...answer, headers: Object.fromEntries(said) }];
+      }),
+    )
+  );
 };
 
 /** Headers that callers go by: where they come, it is said. */
@@ -47,8 +70,9 @@ export const contractOf = (document: Document): Contract => {
   const find = (method: string, url: string) => {
     const { pathname } = new URL(url, 'http://localhost');
     for (const { path, pattern } of paths) {
-      const operation = document.paths[path]?.[method.toLowerCase()] as Described | undefined;
-      if (operation && pattern.test(pathname)) return { name: `${method} ${path}`, operation };
+      if (!pattern.test(pathname)) continue;
+      const responses = answersOf(document, path, method.toLowerCase());
+      if (responses) return { name: `${method} ${path}`, responses };
     }
     return undefined;
   };
@@ -63,8 +87,8 @@ export const contractOf = (document: Document): Contract => {
       // What is not there at all answers the same everywhere.
       if (!found && (status === 404 || status === 405)) return;
       if (!found) throw new Error(`${method} ${path} is not documented, and answered ${status}`);
-      const { name, operation } = found;
-      const response = operation.responses[status];
+      const { name, responses } = found;
+      const response = responses[status];
       if (!response) throw new Error(`${name} answered ${status}, which is not documented: ${JSON.stringify(body)}`);
       const documented = response.headers ?? {};
       for (const [header, { required }] of Object.entries(documented))

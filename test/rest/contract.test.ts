@@ -5,10 +5,9 @@ import { Ajv2020 } from 'ajv/dist/2020.js';
 import test from 'ava';
 import { allOperations } from '../../src/http/operations/all.ts';
 import { Problem } from '../../src/http/operations/problem.ts';
+import { answersOf } from '../helpers/contract.ts';
 import { createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
-
-type Media = { content?: Record<string, { example?: unknown }> };
 
 let server: TestServer;
 test.before(async () => {
@@ -77,12 +76,12 @@ test('each example of an answer is one that the route could give, and every answ
 });
 
 test('each example of a failure is a failure of its status', async (t) => {
-  const { paths } = await document();
+  const described = await document();
   let examples = 0;
-  for (const [path, methods] of Object.entries(paths))
-    for (const { responses } of Object.values(methods) as unknown as { responses: Record<string, Media> }[])
-      for (const [status, { content }] of Object.entries(responses)) {
-        const media = content?.['application/problem+json'];
+  for (const [path, methods] of Object.entries(described.paths))
+    for (const method of Object.keys(methods))
+      for (const [status, { content }] of Object.entries(answersOf(described, path, method) ?? {})) {
+        const media: { example?: unknown } | undefined = content?.['application/problem+json'];
         if (!media) continue;
         examples += 1;
         t.true(Problem.safeParse(media.example).success, `${path} ${status}`);
@@ -92,13 +91,10 @@ test('each example of a failure is a failure of its status', async (t) => {
 });
 
 test('what callers go by is documented: budgets, waits, challenges, places, limits', async (t) => {
-  const { paths } = await document();
+  const described = await document();
+  const { paths } = described;
   const headers = (path: string, method: string, status: number) =>
-    (
-      paths[path]?.[method]?.responses as
-        | Record<number, { headers?: Record<string, { required: boolean }> }>
-        | undefined
-    )?.[status]?.headers;
+    answersOf(described, path, method)?.[status]?.headers;
   for (const [path, method, status] of [
     ['/auth/login', 'post', 200],
     ['/auth/refresh', 'post', 429],
@@ -115,8 +111,8 @@ test('what callers go by is documented: budgets, waits, challenges, places, limi
   t.true(headers('/oauth/authorize', 'get', 303)?.Location?.required);
   t.is(headers('/auth/exchange', 'post', 200)?.['RateLimit-Limit'], undefined, 'not counted');
   for (const path of ['/admin/users', '/admin/audit', '/admin/clients']) {
-    const described = paths[path]?.get as unknown as { parameters: { name: string; schema: object }[] } | undefined;
-    t.deepEqual(described?.parameters.find(({ name }) => name === 'limit')?.schema, {
+    const listed = paths[path]?.get as unknown as { parameters: { name: string; schema: object }[] } | undefined;
+    t.deepEqual(listed?.parameters.find(({ name }) => name === 'limit')?.schema, {
       type: 'integer',
       minimum: 1,
       maximum: 200,

@@ -43,16 +43,18 @@ export const SecretRotation = z.strictObject({
     .default(86_400),
 });
 
-const Client = z.strictObject({
-  client_id: z.string(),
-  ...TOLD_METADATA,
-  first_party: z.boolean(),
-  /** How it registered itself: by anybody, or by an initial access token; null for one that was registered for it. */
-  registration: z.enum(['open', 'token']).nullable(),
-  created_at: z.iso.datetime(),
-  updated_at: z.iso.datetime(),
-  previous_secret_expires_at: z.iso.datetime().optional(),
-});
+const Client = z
+  .strictObject({
+    client_id: z.string(),
+    ...TOLD_METADATA,
+    first_party: z.boolean(),
+    /** How it registered itself: by anybody, or by an initial access token; null for one that was registered for it. */
+    registration: z.enum(['open', 'token']).nullable(),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime(),
+    previous_secret_expires_at: z.iso.datetime().optional(),
+  })
+  .meta({ id: 'Client' });
 const ClientWithSecret = Client.extend({
   client_secret: z.string().optional(),
   client_secret_expires_at: z.literal(0).optional(),

@@ -69,19 +69,21 @@ export const ResourceListQuery = z.strictObject({
 });
 export const RemovedResource = NoBody;
 
-const Resource = z.strictObject({
-  identifier: z.string(),
-  name: z.string(),
-  scopes: z.array(Scope),
-  default_scopes: z.array(z.string()),
-  token_format: z.enum(['opaque', 'jwt']),
-  access_token_ttl_seconds: z.int(),
-  signing_alg: z.enum(ALGORITHMS).nullable(),
-  introspection_clients: z.array(z.string()),
-  authorization_details_types: z.array(DetailType),
-  created_at: z.iso.datetime(),
-  updated_at: z.iso.datetime(),
-});
+const Resource = z
+  .strictObject({
+    identifier: z.string(),
+    name: z.string(),
+    scopes: z.array(Scope),
+    default_scopes: z.array(z.string()),
+    token_format: z.enum(['opaque', 'jwt']),
+    access_token_ttl_seconds: z.int(),
+    signing_alg: z.enum(ALGORITHMS).nullable(),
+    introspection_clients: z.array(z.string()),
+    authorization_details_types: z.array(DetailType),
+    created_at: z.iso.datetime(),
+    updated_at: z.iso.datetime(),
+  })
+  .meta({ id: 'ResourceServer' });
 const Resources = z.strictObject({ items: z.array(Resource), next_cursor: z.string().nullable() });
 
 const { created_at: _, updated_at: __, ...example } = examples.resource;

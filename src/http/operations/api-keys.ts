@@ -30,16 +30,18 @@ export const Rotation = z.strictObject({
     .default(86_400),
 });
 
-export const Key = z.strictObject({
-  id: z.uuid(),
-  name: z.string(),
-  prefix: z.string(),
-  scopes: z.array(z.string()),
-  allowed_networks: z.array(z.string()),
-  created_at: Timestamp,
-  expires_at: Timestamp.nullable(),
-  last_used_at: Timestamp.nullable(),
-});
+export const Key = z
+  .strictObject({
+    id: z.uuid(),
+    name: z.string(),
+    prefix: z.string(),
+    scopes: z.array(z.string()),
+    allowed_networks: z.array(z.string()),
+    created_at: Timestamp,
+    expires_at: Timestamp.nullable(),
+    last_used_at: Timestamp.nullable(),
+  })
+  .meta({ id: 'ApiKey' });
 const FreshKey = Key.extend({ key: z.string() });
 
 export const apiKeyOperations = {

@@ -4,14 +4,16 @@ import { NoQuery } from '../page-query.ts';
 import * as examples from './examples.ts';
 import { Timestamp } from './fields.ts';
 
-export const App = z.strictObject({
-  client_id: z.string(),
-  name: z.string(),
-  logo_uri: z.string().nullable(),
-  scopes: z.array(z.string()),
-  created_at: Timestamp,
-  last_used_at: Timestamp,
-});
+export const App = z
+  .strictObject({
+    client_id: z.string(),
+    name: z.string(),
+    logo_uri: z.string().nullable(),
+    scopes: z.array(z.string()),
+    created_at: Timestamp,
+    last_used_at: Timestamp,
+  })
+  .meta({ id: 'ConnectedApp' });
 
 export const appOperations = {
   'GET /users/me/apps': {

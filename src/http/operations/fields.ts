@@ -48,33 +48,35 @@ export const Moment = z.iso.datetime({ offset: true }).refine((text) => {
 export const Timestamp = z.iso.datetime();
 
 /** An account: the predecessor's fields, then OIDC's standard claims (OIDC Core §5.1), absent while they are not known. */
-export const Account = z.strictObject({
-  id: z.uuid(),
-  email: z.string(),
-  username: z.string().nullable(),
-  role: z.string(),
-  is_active: z.boolean(),
-  email_verified: z.boolean(),
-  /** Asked for, and not proven yet. */
-  pending_email: z.string().optional(),
-  name: z.string().optional(),
-  given_name: z.string().optional(),
-  family_name: z.string().optional(),
-  middle_name: z.string().optional(),
-  nickname: z.string().optional(),
-  profile: z.string().optional(),
-  picture: z.string().optional(),
-  website: z.string().optional(),
-  gender: z.string().optional(),
-  birthdate: z.string().optional(),
-  zoneinfo: z.string().optional(),
-  locale: z.string().optional(),
-  phone_number: z.string().optional(),
-  phone_number_verified: z.boolean().optional(),
-  address: z.record(z.string(), z.string()).optional(),
-  created_at: Timestamp,
-  updated_at: Timestamp,
-});
+export const Account = z
+  .strictObject({
+    id: z.uuid(),
+    email: z.string(),
+    username: z.string().nullable(),
+    role: z.string(),
+    is_active: z.boolean(),
+    email_verified: z.boolean(),
+    /** Asked for, and not proven yet. */
+    pending_email: z.string().optional(),
+    name: z.string().optional(),
+    given_name: z.string().optional(),
+    family_name: z.string().optional(),
+    middle_name: z.string().optional(),
+    nickname: z.string().optional(),
+    profile: z.string().optional(),
+    picture: z.string().optional(),
+    website: z.string().optional(),
+    gender: z.string().optional(),
+    birthdate: z.string().optional(),
+    zoneinfo: z.string().optional(),
+    locale: z.string().optional(),
+    phone_number: z.string().optional(),
+    phone_number_verified: z.boolean().optional(),
+    address: z.record(z.string(), z.string()).optional(),
+    created_at: Timestamp,
+    updated_at: Timestamp,
+  })
+  .meta({ id: 'User' });
 
 /** A permission that an API key can be made for. */
 export const KeyScope = z.enum(KEY_SCOPES);

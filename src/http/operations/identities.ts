@@ -6,19 +6,21 @@ import { Password, Timestamp } from './fields.ts';
 
 export const Unlinking = z.strictObject({ current_password: Password.optional() });
 
-export const Identity = z.strictObject({
-  id: z.uuid(),
-  provider: z.string().describe('`google`, `github`, or a name of OIDC_PROVIDERS'),
-  issuer: z.string().describe('Whom the provider’s name stood for when it was linked'),
-  subject: z.string().describe('The provider’s own name for the person'),
-  email: z.string().nullable().describe('As the provider said when it was last used'),
-  email_verified: z.boolean(),
-  name: z.string().optional(),
-  picture: z.string().optional(),
-  username: z.string().optional(),
-  linked_at: Timestamp,
-  last_used_at: Timestamp,
-});
+export const Identity = z
+  .strictObject({
+    id: z.uuid(),
+    provider: z.string().describe('`google`, `github`, or a name of OIDC_PROVIDERS'),
+    issuer: z.string().describe('Whom the provider’s name stood for when it was linked'),
+    subject: z.string().describe('The provider’s own name for the person'),
+    email: z.string().nullable().describe('As the provider said when it was last used'),
+    email_verified: z.boolean(),
+    name: z.string().optional(),
+    picture: z.string().optional(),
+    username: z.string().optional(),
+    linked_at: Timestamp,
+    last_used_at: Timestamp,
+  })
+  .meta({ id: 'Identity' });
 
 export const identityOperations = {
   'GET /users/me/identities': {
