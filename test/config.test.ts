@@ -67,6 +67,7 @@ test('an empty environment gives the documented defaults', (t) => {
     mailFrom: 'User Auth <no-reply@localhost>',
     passwordBlocklist: false,
     logLevel: 'info',
+    logPii: false,
     webConcurrency: 1,
   });
   t.deepEqual(warnings, []);

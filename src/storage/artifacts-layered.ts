@@ -80,6 +80,10 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
       return postgres.consume(model, idHash);
     },
 
+    /** Durable models: from Postgres, whose clock has made the mark. */
+    consumedWithin: (model, idHash, seconds) =>
+      (DURABLE.has(model) ? postgres : redis).consumedWithin(model, idHash, seconds),
+
     async destroy(model, idHash) {
       if (!DURABLE.has(model)) return redis.destroy(model, idHash);
       await redis.fence([{ model, idHash }]);

@@ -131,6 +131,21 @@ for (const { name, artifacts, without, mustRunInCi } of backends) {
       t.true(Number.isInteger(consumedAt) && Math.abs(consumedAt - nowSeconds()) <= 5, `consumed at ${consumedAt}`);
     });
 
+    promise(`when a ${model} was consumed is told by the store’s clock`, async (t) => {
+      const id = randomUUID();
+      await artifacts.upsert(model, id, entry());
+      t.false(await artifacts.consumedWithin(model, id, 60), 'unspent');
+      t.false(await artifacts.consumedWithin(model, randomUUID(), 60), 'unknown');
+      await artifacts.consume(model, id);
+      const { now } = Date;
+      // Of the process that asks, whatever it shows. Nothing else is asked meanwhile.
+      Date.now = () => now() + 86_400_000;
+      const asked = artifacts.consumedWithin(model, id, 60);
+      Date.now = now;
+      t.true(await asked);
+      t.false(await artifacts.consumedWithin(model, id, 0), 'not a moment');
+    });
+
     promise(`an account's ${model}s are found, all that live, and nobody else's`, async (t) => {
       const [accountId, other] = [randomUUID(), randomUUID()];
       const ids = Array.from({ length: 5 }, () => randomUUID());
