@@ -27,7 +27,7 @@ const turnAtATime = (destination: DestinationStream): DestinationStream => {
 
 // Bounded, so that a line made to be long costs no more than its length.
 const EMAIL = /[\p{L}\p{N}._%+'*=-]{1,64}(?:@|%40)[\p{L}\p{N}.-]{1,255}/giu;
-const IPV4 = /(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.])/g;
+const IPV4 = /(?<!\d\.?)\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)/g;
 const IPV6 = /(?<![\w:.])(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?![\w:])/gi;
 // {"level":20,…: debug, or trace
 const BELOW_INFO = /^\{"level":[12]0\D/;

@@ -30,8 +30,8 @@ const PASSWORD = 'the password of somebody who registered';
 const OFFLINE = { scope: 'openid email offline_access', prompt: 'consent' };
 const DEVICE = 'urn:ietf:params:oauth:grant-type:device_code';
 const CIBA = 'urn:openid:params:grant-type:ciba';
-/** So many strings of the copies are tried at every entrance, evenly chosen where there are more; fewer where the database is embedded. */
-const TRIED = process.env.TEST_DATABASE_URL ? 400 : 60;
+/** So many strings of the copies are tried at every entrance, other ones each time where there are more; fewer where the database is embedded. */
+const TRIED = process.env.TEST_DATABASE_URL ? 300 : 60;
 const AT_ONCE = 32;
 /** Shorter ones could be guessed without any copy. */
 const LONG = 16;
@@ -559,7 +559,7 @@ test.serial('nor in the log, which names nobody’s email or network address abo
     .trim()
     .split('\n')
     .filter((line) => JSON.parse(line).level >= 30);
-  t.true(lines.length > 100, `${lines.length} lines`);
+  t.true(lines.length > 50, `${lines.length} lines`);
   for (const line of lines) t.notRegex(line, /@example\.com|%40example|127\.0\.0\.1|::1|::ffff/);
 });
 
@@ -569,9 +569,10 @@ test.serial(`no string of the copies is let in anywhere: ${TRIED} of them at eve
   registration = made.body;
   const every = stringsOf(await copies(t));
   const step = Math.max(1, every.length / TRIED);
+  const from = Math.random() * step;
   const tried = Array.from(
     { length: Math.min(TRIED, every.length) },
-    (_, index) => every[Math.floor(index * step)] ?? '',
+    (_, index) => every[Math.floor(from + index * step) % every.length] ?? '',
   );
   const doors = Object.entries(entrances());
   const attempts = tried.flatMap((value) => doors.map(([where, { lets }]) => ({ where, value, lets })));
