@@ -116,6 +116,8 @@ export type AppSettings = EngineSettings &
     federation: FederationSettings;
     /** Where the direct way to sign in through one of them may lead. */
     firstPartyOrigins: string[];
+    /** Whether the log may name people's addresses above debug. */
+    logPii?: boolean | undefined;
     version: string;
   };
 
@@ -142,6 +144,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     smtpUrl === undefined ? undefined : createTransport(smtpUrl, mailFrom),
     log,
     context.locale,
+    settings.logPii,
   );
   const foreignHashes = createForeignHashes(secrets);
   const { hostname } = new URL(issuer);
@@ -283,7 +286,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     log,
   });
   const app: Koa = createServer(
-    { issuer, trustProxy, cookieKeys: secrets.cookieKeys },
+    { issuer, trustProxy, cookieKeys: secrets.cookieKeys, logPii: settings.logPii },
     log,
     formBody,
     errorHandler(issuer, pages, log),

@@ -74,6 +74,8 @@ export type Config = {
   /** Whether new passwords are held against the list of common ones: in production, whatever the minimum length. */
   passwordBlocklist: boolean;
   logLevel: 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+  /** Whether lines above debug may hold the email and network addresses of people. */
+  logPii: boolean;
   /** Processes to run. */
   webConcurrency: number;
 };
@@ -171,6 +173,7 @@ const fields = {
     .toLowerCase()
     .pipe(oneOf('fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'))
     .default('info'),
+  LOG_PII: flag,
   DATA_DIR: z.string().default('.data'),
   DATABASE_URL: text(
     'must be a postgres:// or postgresql:// URL, special characters in the password percent-encoded',
@@ -316,6 +319,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     mailFrom: values.MAIL_FROM ?? defaultMailFrom(issuer),
     passwordBlocklist: production,
     logLevel: values.LOG_LEVEL,
+    logPii: values.LOG_PII,
     webConcurrency: values.WEB_CONCURRENCY,
   };
   return {

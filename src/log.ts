@@ -1,5 +1,6 @@
 // Where log lines go: JSON lines in production, a readable line each in development.
-import { type DestinationStream, type Logger, pino } from 'pino';
+import { isIPv6 } from 'node:net';
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
 import pretty from 'pino-pretty';
 import type { Config } from './config.ts';
 
@@ -24,11 +25,35 @@ const turnAtATime = (destination: DestinationStream): DestinationStream => {
   };
 };
 
-export const openLog = ({ logLevel, production }: Pick<Config, 'logLevel' | 'production'>): Logger =>
+// Bounded, so that a line made to be long costs no more than its length.
+const EMAIL = /[\p{L}\p{N}._%+'*=-]{1,64}(?:@|%40)[\p{L}\p{N}.-]{1,255}/giu;
+const IPV4 = /(?<!\d\.?)\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)/g;
+const IPV6 = /(?<![\w:.])(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?![\w:])/gi;
+// {"level":20,…: debug, or trace
+const BELOW_INFO = /^\{"level":[12]0\D/;
+// Our own address and our stores', which are nobody's: a quote inside a value would be escaped.
+const READY = '"msg":"ready"';
+
+/** A line above debug without the email and network addresses in it, whoever put them there: a driver's words about a row, or a path. */
+export const withoutAddresses = (line: string): string => {
+  if (BELOW_INFO.test(line) || line.includes(READY)) return line;
+  const nameless = line.includes('@') || line.includes('%40') ? line.replace(EMAIL, '[email]') : line;
+  return nameless.replace(IPV4, '[ip]').replace(IPV6, (found) => (isIPv6(found) ? '[ip]' : found));
+};
+
+type LogSettings = Pick<Config, 'logLevel' | 'logPii'>;
+
+/** Which lines are written, and what they may hold. */
+export const logOptions = ({ logLevel, logPii }: LogSettings): LoggerOptions => ({
+  level: logLevel,
+  ...(!logPii && { hooks: { streamWrite: withoutAddresses } }),
+});
+
+export const openLog = ({ production, ...settings }: LogSettings & Pick<Config, 'production'>): Logger =>
   production
-    ? pino({ level: logLevel }, turnAtATime(pino.destination({ dest: 1, sync: true })))
+    ? pino(logOptions(settings), turnAtATime(pino.destination({ dest: 1, sync: true })))
     : pino(
-        { level: logLevel },
+        logOptions(settings),
         pretty({
           translateTime: 'HH:MM:ss',
           ignore: 'pid,hostname,method,path,status,ms',

@@ -66,6 +66,7 @@ test('an empty environment gives the documented defaults', (t) => {
     mailFrom: 'User Auth <no-reply@localhost>',
     passwordBlocklist: false,
     logLevel: 'info',
+    logPii: false,
     webConcurrency: 1,
   });
   t.deepEqual(warnings, []);
@@ -190,6 +191,7 @@ const unacceptable: Record<string, string[]> = {
   MTLS_VERIFIED_HEADER: ['cookie', 'x:y'],
   EXTRA_CA: ['/nowhere/ca.pem', '/'],
   OUTBOUND_LOOPBACK: ['yes', '0'],
+  LOG_PII: ['yes', '1', 'True'],
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
   RATE_LIMITS: [

@@ -30,6 +30,16 @@ export const createOneTimeValues = (artifacts: Artifacts, secrets: Secrets) => (
     return JSON.parse(secrets.open(found.payload, `${model}:${idHash}`));
   },
 
+  /** Remembers, for as long as the value may be, that somebody came for it who was not the first. */
+  async cameAgain(model: string, name: string, ttlSeconds: number): Promise<void> {
+    const expiresAt = Math.floor(Date.now() / 1000) + ttlSeconds;
+    await artifacts.upsert(`${model}Again`, sha256(name), { payload: '-', expiresAt });
+  },
+
+  /** Whether somebody has. */
+  hasComeAgain: async (model: string, name: string): Promise<boolean> =>
+    (await artifacts.find(`${model}Again`, sha256(name))) !== undefined,
+
   /** The value, without taking it: also one that was taken already, for as long as it is kept. */
   async look(model: string, name: string): Promise<unknown> {
     const idHash = sha256(name);

@@ -2,6 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
 import { DomainError } from '../domain/errors.ts';
 import type { OneTimeValues } from '../domain/one-time-values.ts';
+import { newGrantId } from '../oidc/grant-ids.ts';
 
 const MODEL = 'FederationCode';
 const SECONDS = 60;
@@ -10,6 +11,8 @@ const ANSWERS = ['code', 'error'];
 
 /** A sign-in that one of the platform's own apps may turn into tokens. */
 const Exchangeable = z.object({
+  /** What it becomes: known beforehand, for a second exchange to end. (One of an earlier release's has none.) */
+  grantId: z.string().default(newGrantId),
   userId: z.string(),
   /** The user's epoch when they signed in. */
   epoch: z.number(),
@@ -82,15 +85,33 @@ export const createExchangeCodes = (values: OneTimeValues, firstPartyOrigins: st
     },
 
     /** A code that works once, for a minute, and ends with everything else of its user's. */
-    issue: (what: Exchangeable): Promise<string> => values.put(MODEL, what, SECONDS, what.userId),
+    issue: (what: Omit<Exchangeable, 'grantId'>): Promise<string> =>
+      values.put(MODEL, { ...what, grantId: newGrantId() }, SECONDS, what.userId),
 
     /**
      * What this code stands for; undefined when it is not live, was taken already, or is bound to another verifier. A wrong verifier
      * spends the code: it was stolen, or the app has lost its own.
+     *
+     * @param end Ends what a code became that is brought a second time, by somebody who could have been the first.
+     * @see [RFC 6749 §4.1.2](https://www.rfc-editor.org/rfc/rfc6749.html#section-4.1.2)
      */
-    async redeem(code: string, verifier: string | undefined): Promise<Exchangeable | undefined> {
-      const what = Exchangeable.safeParse(await values.take(MODEL, code)).data;
-      return what && isVerifiedBy(what.codeChallenge, verifier) ? what : undefined;
+    async redeem(
+      code: string,
+      verifier: string | undefined,
+      end: (grantId: string) => Promise<void>,
+    ): Promise<Exchangeable | undefined> {
+      const taken = Exchangeable.safeParse(await values.take(MODEL, code)).data;
+      if (taken) return isVerifiedBy(taken.codeChallenge, verifier) ? taken : undefined;
+      const former = Exchangeable.safeParse(await values.look(MODEL, code)).data;
+      if (former && isVerifiedBy(former.codeChallenge, verifier)) {
+        // Said before it is ended: whoever was first may not have got it yet, and asks afterwards.
+        await values.cameAgain(MODEL, code, SECONDS);
+        await end(former.grantId);
+      }
+      return undefined;
     },
+
+    /** Whether the code was brought a second time, while it was being exchanged perhaps. */
+    cameAgain: (code: string): Promise<boolean> => values.hasComeAgain(MODEL, code),
   };
 };

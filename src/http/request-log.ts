@@ -11,9 +11,13 @@ const withoutIdentifiers = (path: string): string =>
     ? path.replace(/^(\/interaction|\/oauth\/authorize)\/[^/]+/, '$1/:uid')
     : path;
 
-/** Gives each request an id and, when it is answered, a line in the log: no query, no header, no body, no token. */
+/**
+ * Gives each request an id and, when it is answered, a line in the log: no query, no header, no body, no token.
+ *
+ * @param withAddress Whether the line names the client's network address.
+ */
 export const requestLog =
-  (log: Logger): Middleware =>
+  (log: Logger, withAddress = false): Middleware =>
   (ctx, next) => {
     const start = performance.now();
     const given = ctx.get('x-request-id');
@@ -27,6 +31,7 @@ export const requestLog =
         path: withoutIdentifiers(ctx.path),
         status: ctx.res.writableFinished ? ctx.res.statusCode : 499,
         ms: Math.round((performance.now() - start) * 10) / 10,
+        ...(withAddress && { ip: ctx.ip }),
       };
       if (ctx.path === '/health') log.debug(line, 'request');
       else log.info(line, 'request');

@@ -11,6 +11,8 @@ export type ServerSettings = {
   trustProxy: number;
   /** Signs cookies; the engine's list, so that both read each other's. */
   cookieKeys: string[];
+  /** Whether the log may name people's addresses. */
+  logPii?: boolean | undefined;
 };
 
 /** POST to one of these is answered as GET: see `getInstead`. */
@@ -39,7 +41,7 @@ const redirect = async (ctx: Context, parseForm: Middleware): Promise<void> => {
 
 /** A Koa application with everything that goes before the routes. */
 export const createServer = (
-  { issuer, trustProxy, cookieKeys }: ServerSettings,
+  { issuer, trustProxy, cookieKeys, logPii }: ServerSettings,
   log: Logger,
   parseForm: Middleware,
   errors: Middleware,
@@ -66,7 +68,7 @@ export const createServer = (
     },
   });
 
-  app.use(requestLog(log));
+  app.use(requestLog(log, logPii));
   app.use(context.middleware);
   app.use(securityHeaders(issuer));
   app.use(errors);

@@ -49,6 +49,7 @@ export const createDelivery = (
   render: (to: Recipient, message: Message) => Rendered,
   transport: Transport | undefined,
   log: MailLog,
+  logRecipients = false,
 ) => {
   // Delivered, but the store could not be told: not sent again when its lease has run out.
   const delivered = new Set<string>();
@@ -58,14 +59,18 @@ export const createDelivery = (
   let timer: NodeJS.Timeout | undefined;
   let again = false;
 
-  const failed = async (mail: ClaimedMail, template: string | undefined, error: unknown): Promise<void> => {
+  const failed = async (
+    mail: ClaimedMail,
+    about: { template: string | undefined; to?: string },
+    error: unknown,
+  ): Promise<void> => {
     // Anything but the server's answer is a bug of ours, or a row of another version's or key's: it waits for that to be mended.
     const failure = error instanceof DeliveryError ? error : new DeliveryError('later', 'unreadable or not renderable');
     const retry = failure.kind === 'refused' ? null : retrySecondsAfter(mail.attempts);
     const givenUp = await store.fail(mail, failure.message, retry, GIVE_UP_SECONDS);
     const fields = {
       mail: mail.id,
-      template,
+      ...about,
       attempt: mail.attempts,
       code: failure.responseCode,
       why: failure.message,
@@ -77,6 +82,7 @@ export const createDelivery = (
   /** @returns Whether the server can be expected to take another. */
   const attempt = async (mail: ClaimedMail): Promise<boolean> => {
     let template: string | undefined;
+    let recipient: { to?: string } = {};
     let code: number;
     try {
       const contents = open(mail);
@@ -91,17 +97,18 @@ export const createDelivery = (
       }
       const { to, message } = contents;
       template = message.template;
+      if (logRecipients) recipient = { to: to.email };
       const rendered = render(to, message);
       const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(ATTEMPT_MS)]);
       log.debug({ mail: mail.id, to: to.email }, 'sending mail');
       code = await transport.deliver(mail.id, to.email, rendered, signal);
     } catch (error) {
       if (abort.signal.aborted) await store.release(mail);
-      else await failed(mail, template, error);
+      else await failed(mail, { template, ...recipient }, error);
       return !(error instanceof DeliveryError && error.kind === 'unreachable');
     }
     delivered.add(mail.id);
-    log.info({ mail: mail.id, template, attempt: mail.attempts, code }, 'mail delivered');
+    log.info({ mail: mail.id, template, ...recipient, attempt: mail.attempts, code }, 'mail delivered');
     await store.remove(mail);
     delivered.delete(mail.id);
     return true;

@@ -37,6 +37,7 @@ export type Mail = ReturnType<typeof createMail>;
  *
  * @param transport Absent: mails are kept instead of sent.
  * @param asked The language that the request under way asks for: of a mail to who has chosen none.
+ * @param logRecipients Whether lines above debug name whom a mail was for.
  */
 export const createMail = (
   store: MailStore,
@@ -45,11 +46,12 @@ export const createMail = (
   transport: Transport | undefined,
   log: MailLog,
   asked: () => string | undefined = () => undefined,
+  logRecipients = false,
 ) => {
   const open = ({ id, sealed }: { id: string; sealed: string }) =>
     JSON.parse(sealer.open(sealed, contextOf(id))) as Contents;
   const rendered = (to: Recipient, message: Message): Rendered => render(message, to.locale, sender);
-  const delivery = createDelivery(store, open, rendered, transport, log);
+  const delivery = createDelivery(store, open, rendered, transport, log, logRecipients);
 
   const put = async (contents: Contents, due: boolean): Promise<void> => {
     const id = randomUUID();

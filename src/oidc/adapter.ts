@@ -48,6 +48,9 @@ const holderOf = (payload: AdapterPayload): string | undefined =>
 
 const PUSHED = 'PushedAuthorizationRequest';
 
+/** What a client turns into tokens. */
+const REDEEMED: ReadonlySet<string> = new Set(['AuthorizationCode', ...Object.keys(DECIDED)]);
+
 const contextOf = (model: string): string => `oauth_tokens:${model}`;
 
 // The identifier is sealed along with the payload: a row given another row's content does not open.
@@ -122,7 +125,8 @@ const artifactAdapter = (
    */
   const isRetry = async (id: string, { consumedAt }: ArtifactRecord): Promise<boolean> => {
     if (model !== 'RefreshToken' || consumedAt === undefined) return false;
-    if (Date.now() / 1000 >= consumedAt + retrySeconds) return false;
+    // By the clock that made the mark: this process's own may be wrong.
+    if (!(await artifacts.consumedWithin(model, sha256(id), retrySeconds))) return false;
     const successor = await artifacts.find(model, sha256(successorOf(secrets, id)));
     // None yet: the process ended between the two writes, or is between them now.
     return successor?.consumedAt === undefined;
@@ -201,7 +205,7 @@ const artifactAdapter = (
       const record = model === 'RefreshToken' ? await artifacts.find(model, sha256(id)) : undefined;
       if (record && (await isRetry(id, record))) return;
       if (model === PUSHED) throw new errors.InvalidRequestUri('request_uri was already used');
-      if (model === 'AuthorizationCode') {
+      if (REDEEMED.has(model)) {
         // RFC 6749 §4.1.2: a code used twice ends what its first use got. The engine sees to that when it finds the
         // code spent; here two redemptions found it unspent at once, and this one lost.
         const grantId = (await find(id))?.grantId;

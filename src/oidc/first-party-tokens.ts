@@ -166,10 +166,11 @@ export const createFirstPartyTokens = (
      * A fresh grant of the platform's own apps, and its first pair of tokens.
      *
      * @param user As they were read when they proved who they are.
+     * @param how `grantId` where the grant has a name already.
      */
-    async issue(user: User, { amr, authTime }: Authentication = { amr: ['pwd'] }): Promise<Issued> {
+    async issue(user: User, how: Authentication & { grantId?: string } = { amr: ['pwd'] }): Promise<Issued> {
       // Named beforehand, so that the grant and what hangs on it are written in one go.
-      const grantId = newGrantId();
+      const { amr, authTime, grantId = newGrantId() } = how;
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
       grant.jti = grantId;
       grant.addResourceScope(issuer, KEY_SCOPES.join(' '));

@@ -128,6 +128,15 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
       return rowCount === 1;
     },
 
+    async consumedWithin(model, idHash, seconds) {
+      const { rowCount } = await pool.query(
+        `SELECT 1 FROM oauth_tokens WHERE model = $1 AND id_hash = $2 AND expires_at > now()
+            AND consumed_at > now() - make_interval(secs => $3)`,
+        [model, idHash, seconds],
+      );
+      return rowCount === 1;
+    },
+
     async destroy(model, idHash) {
       await pool.query('DELETE FROM oauth_tokens WHERE model = $1 AND id_hash = $2', [model, idHash]);
     },

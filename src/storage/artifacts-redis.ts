@@ -55,6 +55,10 @@ const SCRIPTS = {
   artifactConsume: `
     if redis.call('HEXISTS', KEYS[1], 'p') == 0 then return 0 end
     return redis.call('HSETNX', KEYS[1], 'c', redis.call('TIME')[1])`,
+  artifactConsumedWithin: `
+    local consumed = redis.call('HGET', KEYS[1], 'c')
+    if consumed and redis.call('TIME')[1] - consumed < tonumber(ARGV[1]) then return 1 end
+    return 0`,
   // GT alone would take a key that has no TTL yet for one that lives forever.
   artifactIndex: `
     local now = redis.call('TIME')
@@ -73,6 +77,7 @@ type Scripts = {
   artifactCopy(key: string, expiresAtMs: number, ...fields: (string | number)[]): Promise<null>;
   artifactFence(key: string, ttlMs: number): Promise<null>;
   artifactConsume(key: string): Promise<0 | 1>;
+  artifactConsumedWithin(key: string, seconds: number): Promise<0 | 1>;
   artifactIndex(key: string, expiresAtMs: number, member: string): Promise<null>;
   artifactListed(key: string): Promise<string[]>;
 };
@@ -197,6 +202,10 @@ export const createRedisArtifacts = (client: Redis | Cluster, { prefix = 'oidc:'
 
     async consume(model, idHash) {
       return (await redis.artifactConsume(recordKey({ model, idHash }))) === 1;
+    },
+
+    async consumedWithin(model, idHash, seconds) {
+      return (await redis.artifactConsumedWithin(recordKey({ model, idHash }), seconds)) === 1;
     },
 
     destroy: (model, idHash) => artifacts.remove([{ model, idHash }]),

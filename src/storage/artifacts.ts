@@ -56,6 +56,9 @@ export type Artifacts = {
    */
   consume(model: ArtifactModel, idHash: string): Promise<boolean>;
 
+  /** Whether it was consumed less than so many seconds ago, by the store's clock alone; false while it is unspent. */
+  consumedWithin(model: ArtifactModel, idHash: string, seconds: number): Promise<boolean>;
+
   destroy(model: ArtifactModel, idHash: string): Promise<void>;
 
   /** Ends the artifacts of this model, and of this model only, that belong to the grant. */

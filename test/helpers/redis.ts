@@ -140,3 +140,17 @@ export const testRedisCluster = async (): Promise<TestRedis<Cluster> | undefined
   await answering(client, async () => (await client.ping()) === 'PONG');
   return opened(`redis://127.0.0.1:${port}`, client, server.stop);
 };
+
+/**
+ * A server that is the caller's own, whatever TEST_REDIS_URL says: one to flush, and to read whole.
+ *
+ * @returns undefined where no redis-server is installed.
+ */
+export const privateRedis = async (): Promise<TestRedis | undefined> => {
+  const server = await startServer(false);
+  if (!server) return undefined;
+  const url = `redis://127.0.0.1:${server.port}`;
+  const client = new Redis(url, { enableAutoPipelining: true });
+  await answering(client, async () => (await client.ping()) === 'PONG');
+  return { ...opened(url, client, server.stop), prefix: '' };
+};

@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { type AppSettings, createApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
+import { logOptions } from '../../src/log.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
@@ -85,7 +86,7 @@ export const startServer = async (
       ...overrides,
     },
     stores,
-    pino({ level: 'debug' }, sink),
+    pino(logOptions({ logLevel: 'debug', logPii: false }), sink),
   ).catch(async (error: unknown) => {
     http.close();
     await stores.close();

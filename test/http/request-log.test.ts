@@ -13,7 +13,7 @@ const ok: Middleware = (ctx) => {
   ctx.body = 'ok';
 };
 
-const listening = async (t: ExecutionContext, answer = ok) => {
+const listening = async (t: ExecutionContext, answer = ok, withAddress = false) => {
   const lines: Line[] = [];
   const sink = new Writable({
     write(chunk, _encoding, done) {
@@ -23,7 +23,7 @@ const listening = async (t: ExecutionContext, answer = ok) => {
   });
   const app = new Koa();
   app.silent = true;
-  app.use(requestLog(pino({ level: 'debug', base: null, timestamp: false }, sink)));
+  app.use(requestLog(pino({ level: 'debug', base: null, timestamp: false }, sink), withAddress));
   app.use(answer);
   const server = app.listen(0, '127.0.0.1');
   await new Promise((resolve) => server.once('listening', resolve));
@@ -67,6 +67,15 @@ test('no query, header, cookie, body or token gets into the log', async (t) => {
     },
   });
   t.notRegex(JSON.stringify(await lines(1)), /hunter2/);
+});
+
+test('LOG_PII: the line names the client’s address where it is said to, and only there', async (t) => {
+  const named = await listening(t, ok, true);
+  await named.get('/');
+  t.regex(String((await named.lines(1))[0]?.ip), /^(::ffff:)?127\.0\.0\.1$/);
+  const nameless = await listening(t);
+  await nameless.get('/');
+  t.false('ip' in ((await nameless.lines(1))[0] ?? {}));
 });
 
 test('an interaction’s id, half of what resumes a sign-in, stays out of the log', async (t) => {

@@ -78,7 +78,7 @@ export const authOperations = {
   'POST /auth/exchange': {
     summary: 'Exchanges the code of a sign-in through another provider for tokens',
     description:
-      'The code came with the browser from `GET /oauth/{provider}/login?return_to=…`. It works once, within 60 seconds. Where that request had a `code_challenge`, `code_verifier` is what it was made of; a wrong one spends the code.',
+      'The code came with the browser from `GET /oauth/{provider}/login?return_to=…`. It works once, within 60 seconds; a second exchange ends what the first one got. Where that request had a `code_challenge`, `code_verifier` is what it was made of; a wrong one spends the code.',
     auth: 'none',
     body: Exchange,
     example: { code: 'dGhl…' },

@@ -68,7 +68,7 @@ export const authRoutes = (
       ctx.set('Cache-Control', 'no-store');
       await throttles.exchanges.check(ctx.ip);
       const { code, code_verifier } = jsonOf(ctx, body.Exchange);
-      const what = await codes.redeem(code, code_verifier);
+      const what = await codes.redeem(code, code_verifier, tokens.end);
       const user = what && (await accounts.find(what.userId));
       // Their sign-ins may have been ended since they came back from the provider.
       if (!user || user.credentialsEpoch !== what.epoch) {
@@ -76,6 +76,7 @@ export const authRoutes = (
         throw invalidOneTimeToken();
       }
       const issued = await tokens.issue(user, what);
+      if (await codes.cameAgain(code)) await tokens.end(issued.grantId);
       await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
       await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
       ctx.body = issued.tokens;
