@@ -87,7 +87,7 @@ import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
 import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { announcingArtifacts, createLogoutNotices } from './oidc/logout-notices.ts';
-import { createOutbound } from './oidc/outbound.ts';
+import { createOutbound, createProviderNetwork } from './oidc/outbound.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createReplays } from './oidc/replays.ts';
 import { createResourceRegistry } from './oidc/resource-servers.ts';
@@ -157,7 +157,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     },
     foreignHashes,
   );
-  const providers = createProviders(settings.federation, issuer);
+  const providers = createProviders(settings.federation, issuer, createProviderNetwork());
   const accounts = createAccounts(stores, passwords);
   const passwordReset = createPasswordReset(stores, passwords, mail, audit, throttles.mayMail, issuer, (id) =>
     labelIn(providers.all, id),

@@ -4,6 +4,7 @@ import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import { checkAll, DomainError } from './errors.ts';
 import type { Passwords } from './passwords.ts';
+import { isOfOneScript } from './scripts.ts';
 import { stillSpeaksFor } from './standings.ts';
 import { isBanned, statusOf } from './user-status.ts';
 
@@ -26,12 +27,13 @@ export const keyOf = (text: string): string => text.trim().normalize('NFKC').toL
 export const recipientOf = ({ email, locale }: User): Recipient => ({ email, locale });
 
 // Deliberately loose (RFC 5321 allows more than any pattern shows): whether it is an address, a mail to it tells.
-const EMAIL = /^[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}@<>()[\]\\,;:"]{1,255}$/u;
+const EMAIL =
+  /^[^\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}@<>()[\]\\,;:"]{1,255}$/u;
 // No @, so that a login name cannot be taken for somebody's address.
 const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
 
 export const isEmail = (text: string): boolean => EMAIL.test(text.trim()) && text.isWellFormed();
-export const isUsername = (text: string): boolean => USERNAME.test(text);
+export const isUsername = (text: string): boolean => USERNAME.test(text) && isOfOneScript(text);
 
 /** @throws {DomainError} `invalid_email`. */
 export const checkEmail = (email: string): void => {
@@ -39,7 +41,7 @@ export const checkEmail = (email: string): void => {
 };
 
 export const USERNAME_RULE =
-  'a username has 1 to 64 letters, digits, dots, hyphens or underscores, and starts with a letter or digit';
+  'a username has 1 to 64 letters, digits, dots, hyphens or underscores, starts with a letter or digit, and has letters of one script';
 
 type Text = string | null | undefined;
 
@@ -71,7 +73,7 @@ export const emailColumns = (email: string) => {
 
 /** What a username is stored as; null is none. @throws {DomainError} `invalid_username` */
 export const usernameColumns = (username: string | null) => {
-  if (username !== null && !USERNAME.test(username)) throw new DomainError('invalid_username', USERNAME_RULE);
+  if (username !== null && !isUsername(username)) throw new DomainError('invalid_username', USERNAME_RULE);
   return { username, usernameKey: username === null ? null : keyOf(username) };
 };
 

@@ -1,6 +1,8 @@
 // The federation room: other people's identity providers. Each file turns one kind of them into an ExternalIdentity; what follows
 // from that, the domain says. It knows nothing of ours, and is the only room that knows arctic.
 
+import type { Network } from './reach.ts';
+
 /** Who a provider says that somebody is. */
 export type ExternalIdentity = {
   provider: string;
@@ -70,8 +72,8 @@ export class UpstreamError extends Error {
   }
 }
 
-/** What every provider needs to know of us. */
-export type ClientSettings = { clientId: string; clientSecret: string; redirectUri: string };
+/** What every provider needs to know of us, and how it is reached. */
+export type ClientSettings = { clientId: string; clientSecret: string; redirectUri: string; network: Network };
 
 /** Addresses of a provider that may be others, by what they are, with their defaults. */
 export type Addresses = Record<string, string>;

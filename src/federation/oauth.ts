@@ -1,7 +1,7 @@
 import { CodeChallengeMethod, OAuth2Client } from 'arctic';
 import type { z } from 'zod';
 import { type ClientSettings, type ExternalIdentity, type IdentityProvider, UpstreamError } from './identity.ts';
-import { askJson, codeOf, memberOf, redeemCode } from './upstream.ts';
+import { asking, askJson, codeOf, memberOf, redeemCode } from './upstream.ts';
 
 /** What an API of the provider's says, for the person who came back. @throws {UpstreamError} */
 export type Read = <T>(url: string, schema: z.ZodType<T>) => Promise<T>;
@@ -34,6 +34,7 @@ export type OAuthSettings = ClientSettings & {
 export const createOAuthProvider = (settings: OAuthSettings): IdentityProvider => {
   const { id, label, issuer, authorizationEndpoint, tokenEndpoint, scopes, byBasic, accept } = settings;
   const client = new OAuth2Client(settings.clientId, settings.clientSecret, settings.redirectUri);
+  const ask = asking(settings.network);
 
   return {
     id,
@@ -51,11 +52,11 @@ export const createOAuthProvider = (settings: OAuthSettings): IdentityProvider =
     },
 
     async identify(answer, { verifier }) {
-      const tokens = await redeemCode(tokenEndpoint, settings, codeOf(answer), verifier, byBasic);
+      const tokens = await redeemCode(ask, tokenEndpoint, settings, codeOf(answer), verifier, byBasic);
       const authorization = `Bearer ${memberOf(() => tokens.accessToken(), 'access token')}`;
       const person = await settings.person(async (url, schema) => {
         const headers = { authorization, ...(accept !== undefined && { accept }) };
-        const parsed = schema.safeParse(await askJson(url, { headers }));
+        const parsed = schema.safeParse(await askJson(ask, url, { headers }));
         if (!parsed.success)
           throw new UpstreamError('unavailable', `${new URL(url).pathname} of ${id} is not as it was`);
         return parsed.data;

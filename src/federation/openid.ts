@@ -1,7 +1,7 @@
 import { domainToASCII } from 'node:url';
 import { CodeChallengeMethod, OAuth2Client } from 'arctic';
-import { createRemoteJWKSet, customFetch, type JWTPayload, jwtVerify } from 'jose';
-import { z } from 'zod';
+import { type JWTPayload, jwtVerify } from 'jose';
+import { type Discovered, discover } from './discovery.ts';
 import {
   addressOf,
   type ClientSettings,
@@ -11,8 +11,7 @@ import {
   UpstreamError,
   type Wishes,
 } from './identity.ts';
-import { mayLeadTo, reachOf } from './reach.ts';
-import { ask, askJson, codeOf, memberOf, redeemCode, TIMEOUT_MS } from './upstream.ts';
+import { type Ask, askJson, codeOf, memberOf, redeemCode } from './upstream.ts';
 
 export type OpenIdSettings = ClientSettings & {
   id: string;
@@ -34,17 +33,6 @@ export type OpenIdSettings = ClientSettings & {
 };
 
 export const ANY_DOMAIN = '*';
-
-const Metadata = z.object({
-  issuer: z.string(),
-  authorization_endpoint: z.url(),
-  token_endpoint: z.url(),
-  jwks_uri: z.url(),
-  userinfo_endpoint: z.url().optional(),
-  token_endpoint_auth_methods_supported: z.array(z.string()).default(['client_secret_basic']),
-  authorization_response_iss_parameter_supported: z.boolean().default(false),
-});
-type Metadata = z.infer<typeof Metadata>;
 
 /** Keys that are published, and none that a client secret could be mistaken for (RFC 8725 §3.1). */
 const ALGORITHMS = [
@@ -77,33 +65,10 @@ const SUBJECT_LENGTH = 255;
 export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider => {
   const { id, label, issuer, alsoIssuers = [], emailDomains, clientId, clientSecret, redirectUri } = settings;
   const client = new OAuth2Client(clientId, clientSecret, redirectUri);
-  const keysFetch = async (url: string): Promise<Response> => {
-    const { status, text } = await ask(url);
-    return new Response(text, { status });
-  };
-
-  const discover = async () => {
-    const url = `${issuer.replace(/\/$/, '')}/.well-known/openid-configuration`;
-    const parsed = Metadata.safeParse(await askJson(url));
-    // Discovery §4.3: whoever answers must be who was asked.
-    if (!parsed.success || parsed.data.issuer !== issuer)
-      throw new UpstreamError('unavailable', `${url} is not the metadata of ${issuer}`);
-    const from = await reachOf(new URL(issuer));
-    const { authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint } = parsed.data;
-    // The browser is sent to the first, and we ask the others, with our secret: none is to lead us where its provider could not go itself.
-    for (const one of [authorization_endpoint, token_endpoint, jwks_uri, userinfo_endpoint])
-      if (one !== undefined && !(await mayLeadTo(from, new URL(one))))
-        throw new UpstreamError('unavailable', `${issuer} leads to ${new URL(one).host}, which it must not`);
-    const jwks = createRemoteJWKSet(new URL(parsed.data.jwks_uri), {
-      timeoutDuration: TIMEOUT_MS,
-      [customFetch]: keysFetch,
-    });
-    return { ...parsed.data, jwks };
-  };
-  let discovered: { until: number; about: ReturnType<typeof discover> } | undefined;
-  const metadata = (): ReturnType<typeof discover> => {
+  let discovered: { until: number; about: Promise<Discovered> } | undefined;
+  const metadata = (): Promise<Discovered> => {
     if (!discovered || discovered.until < Date.now()) {
-      const about = discover();
+      const about = discover(issuer, settings.network);
       const entry = { until: Date.now() + DISCOVERED_MS, about };
       discovered = entry;
       about.catch(() => {
@@ -136,20 +101,31 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
     }
   };
 
-  const userinfoOf = async (endpoint: string, { sub }: JWTPayload, accessToken: string): Promise<JWTPayload> => {
-    const claims = (await askJson(endpoint, { headers: { authorization: `Bearer ${accessToken}` } })) as JWTPayload;
+  const userinfoOf = async (
+    ask: Ask,
+    endpoint: string,
+    { sub }: JWTPayload,
+    accessToken: string,
+  ): Promise<JWTPayload> => {
+    const claims = (await askJson(ask, endpoint, {
+      headers: { authorization: `Bearer ${accessToken}` },
+    })) as JWTPayload;
     // OIDC Core §5.3.4: somebody else's claims must not be used.
     if (claims.sub !== sub) throw new UpstreamError('unavailable', `the userinfo of ${id} is somebody else's`);
     return claims;
   };
 
   /** The claims, those of the userinfo endpoint included where the ID token leaves out something of what we are after. */
-  const claimsOf = async ({ userinfo_endpoint: endpoint }: Metadata, idToken: JWTPayload, accessToken: string) => {
+  const claimsOf = async (
+    { userinfo_endpoint: endpoint, ask }: Discovered,
+    idToken: JWTPayload,
+    accessToken: string,
+  ) => {
     if (endpoint === undefined || WANTED.every((name) => idToken[name] !== undefined)) return idToken;
     const addressKnown = idToken.email !== undefined && idToken.email_verified !== undefined;
     let claims: JWTPayload;
     try {
-      claims = await userinfoOf(endpoint, idToken, accessToken);
+      claims = await userinfoOf(ask, endpoint, idToken, accessToken);
     } catch (error) {
       // Who it is and which address is theirs is known: a name and a picture are not worth turning them away.
       if (addressKnown && error instanceof UpstreamError) return idToken;
@@ -206,7 +182,7 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
       if (from === null ? about.authorization_response_iss_parameter_supported : from !== issuer)
         throw new UpstreamError('unavailable', `the answer is not from ${issuer}`);
       const byBasic = about.token_endpoint_auth_methods_supported.includes('client_secret_basic');
-      const tokens = await redeemCode(about.token_endpoint, settings, codeOf(answer), verifier, byBasic);
+      const tokens = await redeemCode(about.ask, about.token_endpoint, settings, codeOf(answer), verifier, byBasic);
       const idToken = await verified(
         memberOf(() => tokens.idToken(), 'ID token'),
         nonce,

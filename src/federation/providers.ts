@@ -9,8 +9,9 @@ import {
 } from './identity.ts';
 import { KINDS } from './kinds.ts';
 import { createOpenIdProvider } from './openid.ts';
+import type { Network } from './reach.ts';
 
-type Client = Omit<ClientSettings, 'redirectUri'>;
+type Client = Omit<ClientSettings, 'redirectUri' | 'network'>;
 type SettingsOf<K extends Kind> = Client & { authTime?: boolean | undefined } & Record<
     keyof K['addresses'] & string,
     string
@@ -44,10 +45,14 @@ const bounded = (provider: IdentityProvider): IdentityProvider => ({
 
 export type Providers = ReturnType<typeof createProviders>;
 
-/** @param kinds Those that have settings of their own, by their ids. */
+/**
+ * @param network How they are reached.
+ * @param kinds Those that have settings of their own, by their ids.
+ */
 export const createProviders = (
   settings: FederationSettings,
   ourIssuer: string,
+  network: Network,
   kinds: readonly Kind[] = KINDS as unknown as Kind[],
 ) => {
   const redirectUriOf = (id: string): string => `${ourIssuer}/oauth/${id}/callback`;
@@ -55,10 +60,10 @@ export const createProviders = (
   const all: IdentityProvider[] = [
     ...kinds.flatMap(({ id, create }) => {
       const own = given.get(id) as SettingsOf<Kind> | undefined;
-      return own ? [create({ ...own, redirectUri: redirectUriOf(id) } as Parameters<Kind['create']>[0])] : [];
+      return own ? [create({ ...own, redirectUri: redirectUriOf(id), network } as Parameters<Kind['create']>[0])] : [];
     }),
     ...settings.openid.map(({ name: id, ...rest }) =>
-      createOpenIdProvider({ ...rest, id, redirectUri: redirectUriOf(id) }),
+      createOpenIdProvider({ ...rest, id, redirectUri: redirectUriOf(id), network }),
     ),
   ].map(bounded);
   const byId = new Map(all.map((provider) => [provider.id, provider]));

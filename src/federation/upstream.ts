@@ -1,43 +1,44 @@
 import { OAuth2Tokens } from 'arctic';
 import { type ClientSettings, UpstreamError } from './identity.ts';
+import { ANYWHERE, isConfidential, type Network, type Reach, within } from './reach.ts';
 
 export const TIMEOUT_MS = 5_000;
-const MAX_BYTES = 256 * 1024;
-const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
-/** Whether what is sent there stays between us and them: https, or this very machine. */
-const isConfidential = (url: URL): boolean =>
-  url.protocol === 'https:' || (url.protocol === 'http:' && LOOPBACK.has(url.hostname));
+export type Ask = (
+  url: string | URL,
+  init?: { method?: string; headers?: Record<string, string>; body?: URLSearchParams },
+) => Promise<{ status: number; text: string; address: string }>;
 
-const boundedText = async (response: Response): Promise<string> => {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of response.body ?? []) {
-    size += chunk.length;
-    if (size > MAX_BYTES) throw new Error('the answer is too large');
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-};
-
-/** One request: at most 5 s and 256 KiB, and never to where a redirect would lead. @throws {UpstreamError} `unavailable` */
-export const ask = async (url: string | URL, init: RequestInit = {}): Promise<{ status: number; text: string }> => {
-  const target = new URL(url);
-  const at = `${target.host}${target.pathname}`;
-  if (!isConfidential(target)) throw new UpstreamError('unavailable', `${at} is neither https nor this machine`);
-  try {
-    const response = await fetch(target, {
-      ...init,
-      redirect: 'manual',
+/**
+ * One request: at most 5 s and 256 KiB, and never to where a redirect would lead.
+ *
+ * @param from Who named the address: it is not asked further inside than they are. Anywhere, where the operator did.
+ * @throws {UpstreamError} `unavailable`
+ */
+export const asking =
+  (network: Network, from: Reach = ANYWHERE): Ask =>
+  async (url, { method, headers, body } = {}) => {
+    const target = new URL(url);
+    const at = `${target.host}${target.pathname}`;
+    if (!isConfidential(target)) throw new UpstreamError('unavailable', `${at} is neither https nor this machine`);
+    const asked = {
+      ...(method !== undefined && { method }),
+      ...(body && { body: String(body) }),
+      headers: {
+        accept: 'application/json',
+        'user-agent': 'user-auth',
+        ...(body && { 'content-type': 'application/x-www-form-urlencoded;charset=UTF-8' }),
+        ...headers,
+      },
       signal: AbortSignal.timeout(TIMEOUT_MS),
-      headers: { accept: 'application/json', 'user-agent': 'user-auth', ...init.headers },
-    });
-    return { status: response.status, text: await boundedText(response) };
-  } catch (error) {
-    const why = error instanceof Error ? error.name : 'no answer';
-    throw new UpstreamError('unavailable', `${at} did not answer (${why})`, { cause: error });
-  }
-};
+    };
+    try {
+      return await network.request(target, asked, within(network, from));
+    } catch (error) {
+      const { code, message, name } = Object(error);
+      throw new UpstreamError('unavailable', `${at} did not answer (${code || message || name})`, { cause: error });
+    }
+  };
 
 /** The JSON object or array that an answer is. @throws {UpstreamError} `unavailable` */
 export const jsonOf = (text: string, from: string): object => {
@@ -51,7 +52,11 @@ export const jsonOf = (text: string, from: string): object => {
 };
 
 /** @throws {UpstreamError} `unavailable` for anything but 200 and JSON. */
-export const askJson = async (url: string | URL, init: RequestInit = {}): Promise<object> => {
+export const askJson = async (
+  ask: Ask,
+  url: string | URL,
+  init: { headers?: Record<string, string> } = {},
+): Promise<object> => {
   const { status, text } = await ask(url, init);
   const { host, pathname } = new URL(url);
   if (status !== 200) throw new UpstreamError('unavailable', `${host}${pathname} answered ${status}`);
@@ -68,6 +73,7 @@ const formEncoded = (text: string): string => new URLSearchParams([['', text]]).
  * @throws {UpstreamError} `unavailable`, also when the provider does not take the code.
  */
 export const redeemCode = async (
+  ask: Ask,
   endpoint: string | URL,
   { clientId, clientSecret, redirectUri }: ClientSettings,
   code: string,

@@ -1,6 +1,7 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
 import { randomUUID } from 'node:crypto';
+import { decodeProtectedHeader } from 'jose';
 import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
@@ -175,6 +176,25 @@ export const takeFormerKeys = (provider: Provider): void => {
  */
 export const detectReplays = (provider: Provider, unique: Replays['unique']): void => {
   Object.assign(provider.ReplayDetection, { unique });
+};
+
+/**
+ * Takes nothing but an ID token for one: what else we sign for a client, such as a logout token, says what it is by its type, and is no
+ * hint (RFC 8725 §3.11).
+ * Relies on: the engine reads an id_token_hint by `IdToken.validate(jwt, client)`, and types an ID token as JWT and nothing else as that
+ * which has a subject, but userinfo.
+ */
+export const takeIdTokensAlone = (provider: Provider): void => {
+  const IdToken = provider.IdToken as unknown as { validate(jwt: string, client: Client): Promise<unknown> };
+  const { validate } = IdToken;
+  Object.assign(IdToken, {
+    async validate(jwt: string, client: Client): Promise<unknown> {
+      const verified = await validate.call(IdToken, jwt, client);
+      const { typ = 'JWT' } = decodeProtectedHeader(jwt);
+      if (typ !== 'JWT') throw new Error('not an ID token');
+      return verified;
+    },
+  });
 };
 
 /**

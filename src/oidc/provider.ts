@@ -14,6 +14,7 @@ import {
   deriveSuccessors,
   detectReplays,
   takeFormerKeys,
+  takeIdTokensAlone,
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
@@ -47,6 +48,7 @@ export const createProvider = (
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
   takeFormerKeys(provider);
+  takeIdTokensAlone(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));

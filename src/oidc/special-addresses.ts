@@ -38,6 +38,14 @@ const specialV6 = listOf(SPECIAL_V6, 'ipv6');
 const globalV6 = listOf(GLOBAL_V6, 'ipv6');
 const loopbackV4 = listOf(['127.0.0.0/8'], 'ipv4');
 
+// This machine and its link, where clouds tell machines their credentials; nothing is further inside. 0.0.0.0 leads to the machine itself.
+const own = listOf(['0.0.0.0/8', '127.0.0.0/8', '169.254.0.0/16'], 'ipv4');
+for (const [address, prefix] of [
+  ['::', 127],
+  ['fe80::', 10],
+] as const)
+  own.addSubnet(address, prefix, 'ipv6');
+
 /** Whether this address is one of the public internet. What is no address at all is not. */
 export const isPublicAddress = (address: string): boolean => {
   if (isIPv4(address)) return !specialV4.check(address, 'ipv4');
@@ -47,3 +55,12 @@ export const isPublicAddress = (address: string): boolean => {
 /** Whether this address is this very machine's. */
 export const isLoopbackAddress = (address: string): boolean =>
   isIPv4(address) ? loopbackV4.check(address, 'ipv4') : address === '::1';
+
+/** How far inside something is: on the internet, in a network that is not for everybody, or on this machine and its link. */
+export type Reach = 'public' | 'private' | 'own';
+
+export const reachOfAddress = (address: string): Reach => {
+  if (isPublicAddress(address)) return 'public';
+  // An IPv4 address that is written as an IPv6 one is found as well.
+  return own.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') ? 'own' : 'private';
+};

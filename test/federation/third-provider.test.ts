@@ -8,6 +8,7 @@ import test from 'ava';
 import type { Kind } from '../../src/federation/identity.ts';
 import { KINDS } from '../../src/federation/kinds.ts';
 import { createProviders } from '../../src/federation/providers.ts';
+import { createProviderNetwork } from '../../src/oidc/outbound.ts';
 import { gitea } from './gitea.ts';
 
 const start = async () => {
@@ -42,7 +43,10 @@ test('a file of some forty lines is a provider with a client and an address of i
   const upstream = await start();
   t.teardown(upstream.close);
   const settings = { openid: [], gitea: { clientId: 'client', clientSecret: 'secret', url: upstream.url } };
-  const providers = createProviders(settings, 'https://id.example.com', [...(KINDS as unknown as Kind[]), gitea]);
+  const providers = createProviders(settings, 'https://id.example.com', createProviderNetwork(), [
+    ...(KINDS as unknown as Kind[]),
+    gitea,
+  ]);
   t.deepEqual(
     providers.all.map(({ id, label, issuer }) => ({ id, label, issuer })),
     [{ id: 'gitea', label: 'Gitea', issuer: upstream.url }],

@@ -1,5 +1,7 @@
 // Providers that lie, are slow, or are out of order; and callbacks that are not this browser's.
 import test from 'ava';
+import { createProviders } from '../../src/federation/providers.ts';
+import { createProviderNetwork } from '../../src/oidc/outbound.ts';
 import { type Browser, createBrowser, type Visited } from '../helpers/browser.ts';
 import { type Federated, startFederated } from '../helpers/federated.ts';
 import { type ProviderName, type Switches, somebody, type Upstream } from '../helpers/identity-provider.ts';
@@ -139,12 +141,12 @@ test.serial('a provider that cannot be discovered is told on the sign-in page, a
 test.serial('metadata of another issuer is not believed', async (t) => {
   const fresh = await startFederated();
   await fresh.close();
-  const { createProviders } = await import('../../src/federation/providers.ts');
   const { openid } = fresh.upstream.settings;
   const [acme] = openid;
   const providers = createProviders(
     { openid: [{ ...(acme as NonNullable<typeof acme>), issuer: `${all.upstream.google.origin}/` }] },
     all.server.issuer,
+    createProviderNetwork(),
   );
   const error = await t.throwsAsync(providers.all[0]?.authorizationUrl(providers.newTrip()) ?? Promise.resolve());
   t.regex(String(error?.message), /is not the metadata of/);

@@ -1,6 +1,7 @@
 // Whose word on an address is taken, for which account, and what is left behind where it is not.
 import test from 'ava';
 import { createProviders } from '../../src/federation/providers.ts';
+import { createProviderNetwork } from '../../src/oidc/outbound.ts';
 import { type Browser, createBrowser, type Visited } from '../helpers/browser.ts';
 import { type Federated, startFederated } from '../helpers/federated.ts';
 import { type ProviderName, somebody, type Upstream } from '../helpers/identity-provider.ts';
@@ -228,7 +229,11 @@ test.serial('a company’s provider is believed for the domains that are its own
 const identifiedAt = async (emailDomains: string[]) => {
   const [acme] = all.upstream.settings.openid;
   if (!acme) throw new Error('no acme');
-  const providers = createProviders({ openid: [{ ...acme, emailDomains }] }, all.server.issuer);
+  const providers = createProviders(
+    { openid: [{ ...acme, emailDomains }] },
+    all.server.issuer,
+    createProviderNetwork(),
+  );
   const provider = providers.find('acme');
   if (!provider) throw new Error('no acme');
   const trip = providers.newTrip();

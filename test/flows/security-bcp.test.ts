@@ -1,5 +1,5 @@
 // What RFC 9700 (OAuth 2.0 Security Best Current Practice) has an authorization server refuse or do, and no other file shows. The whole
-// table, rule by rule, is in docs/protocol.md.
+// table, rule by rule, is in docs/security-checks.md.
 import test from 'ava';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';

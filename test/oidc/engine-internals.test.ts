@@ -10,6 +10,7 @@ import {
   introspectionJwt,
   logoutToken,
   takeFormerKeys,
+  takeIdTokensAlone,
   tellClientsOurselves,
 } from '../../src/oidc/engine-internals.ts';
 
@@ -238,4 +239,24 @@ test('a logout token is what the specification says, with the sid where the clie
   t.truthy(jti);
   t.is(Number(exp) - Number(iat), 120);
   t.is(nonce, undefined);
+});
+
+test('a logout token is no ID token, though it is signed by the same key, for the same app, about the same person', async (t) => {
+  const provider = apartProvider();
+  const client = await provider.Client.find('app');
+  if (!client) return t.fail();
+  const { IdToken } = provider as unknown as {
+    IdToken: {
+      new (claims: object, context: object): { mask: object; issue(how: { use: string }): Promise<string> };
+      validate(jwt: string, client: unknown): Promise<{ payload: { sub: string } }>;
+    };
+  };
+  const idToken = new IdToken({ sub: 'ada' }, { client, ctx: undefined });
+  idToken.mask = { sub: null };
+  const jwt = await idToken.issue({ use: 'idtoken' });
+  const other = await logoutToken(provider, client, 'ada', 'the sid');
+  t.is((await IdToken.validate(other, client)).payload.sub, 'ada', 'what the engine does by itself');
+  takeIdTokensAlone(provider);
+  await t.throwsAsync(IdToken.validate(other, client), { message: 'not an ID token' });
+  t.is((await IdToken.validate(jwt, client)).payload.sub, 'ada');
 });

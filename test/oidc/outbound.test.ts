@@ -6,6 +6,7 @@ import test from 'ava';
 import { createOutbound } from '../../src/oidc/outbound.ts';
 import { isLoopbackAddress, isPublicAddress } from '../../src/oidc/special-addresses.ts';
 import { AUTHORITY, LOCALHOST } from '../helpers/certificates.ts';
+import { rebinding } from '../helpers/rebinding.ts';
 
 const asked: string[] = [];
 const answer = (request: IncomingMessage, response: ServerResponse) => {
@@ -96,7 +97,7 @@ for (const address of [
   test(`${address} is not fetched`, async (t) => {
     const before = asked.length;
     const url = address.replace('PORT', String(portOf(https)));
-    await t.throwsAsync(strict.fetch(url), { message: /not of the public internet|only https|credentials/ });
+    await t.throwsAsync(strict.fetch(url), { message: /may not go to|may be asked|only https|credentials/ });
     t.is(asked.length, before);
   });
 
@@ -107,7 +108,26 @@ test('while developing this machine is reached, by https and http, and nothing e
     t.is(response.headers.get('cache-control'), 'max-age=7');
   }
   for (const url of ['https://10.0.0.1/', 'http://192.168.0.1/', 'https://[fd00::1]/'])
-    await t.throwsAsync(developing.fetch(url), { message: /public internet/ });
+    await t.throwsAsync(developing.fetch(url), { message: /may be asked/ });
+});
+
+test('a name is looked up once for each connection, and what it leads to then is what counts (DNS rebinding)', async (t) => {
+  const url = `https://rebinding.example:${portOf(https)}/`;
+  const before = asked.length;
+  for (const addresses of [['127.0.0.1'], ['::1'], ['10.0.0.1'], ['169.254.169.254'], ['1.1.1.1', '127.0.0.1'], []]) {
+    const resolver = rebinding([addresses]);
+    const outbound = createOutbound({ extraCa: AUTHORITY }, resolver.lookup);
+    await t.throwsAsync(outbound.fetch(url), { message: /may not go to/ }, addresses.join());
+    t.is(resolver.asked(), 1);
+  }
+  // What was good once is not good for ever: no connection outlives its request.
+  const resolver = rebinding([['127.0.0.1'], ['192.168.0.1']]);
+  const here = createOutbound({ extraCa: AUTHORITY, reachLoopback: true }, resolver.lookup);
+  const again = `http://localhost:${portOf(http)}/`;
+  t.is((await here.fetch(again)).status, 200);
+  await t.throwsAsync(here.fetch(again), { message: /may not go to/ });
+  t.is(resolver.asked(), 2);
+  t.is(asked.length, before + 1);
 });
 
 test('a certificate of an authority that nobody believes is refused', async (t) => {
