@@ -193,3 +193,32 @@ export const introspectionJwt = (ctx: KoaContextWithOIDC, told: Record<string, u
   token.extra = { token_introspection: told, aud: told.aud };
   return token.issue({ use: 'introspection' });
 };
+
+/** A request's parameters, as the engine has them. */
+export type RequestParams = { resource?: unknown; grant_type?: unknown };
+
+/**
+ * Lets `read` say which resources a request names, however they come: in the address, in a form, pushed, or in a signed request.
+ * Relies on: the engine assigns `ctx.oidc.params` as a whole, and writes what a request object says on that.
+ */
+export const readResources = (
+  provider: Provider,
+  read: (resource: unknown, params: RequestParams) => unknown,
+): void => {
+  const assigned = new WeakMap<object, RequestParams>();
+  const { OIDCContext } = provider as unknown as { OIDCContext: { prototype: object } };
+  Object.defineProperty(OIDCContext.prototype, 'params', {
+    get(this: object) {
+      return assigned.get(this);
+    },
+    set(this: object, params: RequestParams) {
+      assigned.set(this, params);
+      if (!('resource' in params)) return;
+      let resource = read(params.resource, params);
+      const set = (value: unknown): void => {
+        resource = read(value, params);
+      };
+      Object.defineProperty(params, 'resource', { get: () => resource, set, enumerable: true, configurable: true });
+    },
+  });
+};

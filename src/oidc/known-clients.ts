@@ -1,6 +1,7 @@
 import type { Secrets } from '../domain/secrets.ts';
 import type { Clients } from '../storage/clients.ts';
 import type { ClientDocumentReader } from './client-documents.ts';
+import { engineScope } from './client-scopes.ts';
 import { openClientSecret } from './client-secrets.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
@@ -55,6 +56,7 @@ export const createKnownClients = (clients: Clients, secrets: Secrets, documents
     const known = {
       metadata: {
         ...metadata,
+        scope: engineScope(metadata.scope),
         client_secret:
           secret === null
             ? undefined

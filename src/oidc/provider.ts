@@ -13,12 +13,15 @@ import {
   compareHashedClientSecrets,
   deriveSuccessors,
   detectReplays,
+  readResources,
   takeFormerKeys,
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
+import { withoutOurs } from './features/resources.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { createOutbound } from './outbound.ts';
+import { nameResourceMetadata } from './own-resource.ts';
 import { isRegisteredButForPort } from './redirect-uris.ts';
 import { createReplays } from './replays.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
@@ -49,6 +52,7 @@ export const createProvider = (
   takeFormerKeys(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
+  readResources(provider, withoutOurs(settings.issuer));
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
   provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
@@ -78,6 +82,7 @@ export const createProvider = (
     // RFC 9110 §13.1.2
     if (ctx.fresh) ctx.status = 304;
   });
+  provider.use(nameResourceMetadata(settings.issuer));
   provider.use(async (ctx, next) => {
     await next();
     // Nobody is signed in, so there is nothing to confirm: go where confirming leads. (The engine would send a form that

@@ -1,5 +1,6 @@
 // OpenID Connect CIBA Core 1.0, poll and ping: an app asks, and the person approves on their account page.
 import test from 'ava';
+import { decodeJwt } from 'jose';
 import * as oidc from 'openid-client';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { type AppServer, startAppServer } from '../helpers/app-server.ts';
@@ -464,4 +465,56 @@ test('RFC 8707: what is asked for at another API is shown in its owner’s words
   t.deepEqual(consent?.resources, { [NOTES]: ['notes:read'] });
   const unknown = await ask(client, { login_hint: person.email, resource: 'https://unknown.example/' });
   t.is(unknown.error, 'invalid_target');
+});
+
+test('RFC 9396: what is asked for in detail is shown in words, escaped, and what was approved is in the token', async (t) => {
+  const BANK = 'https://bank.example/';
+  const field = (name: string, label: string) => ({ name, label: { en: label }, required: true, max_length: 40 });
+  await server.resources.create({
+    identifier: BANK,
+    name: 'Bank',
+    scopes: [{ name: 'accounts', description: { en: 'See accounts' } }],
+    defaultScopes: ['accounts'],
+    tokenFormat: 'jwt',
+    ttlSeconds: 600,
+    signingAlg: null,
+    introspectionClients: [],
+    detailTypes: [
+      {
+        type: 'payment',
+        description: { en: 'Make a payment' },
+        fields: [field('amount', 'Amount'), field('creditor', 'To')],
+      },
+    ],
+  });
+  const person = await newPerson(server);
+  const { browser } = await atAccount(person);
+  const { client } = await newTill({ authorization_details_types: ['payment'] });
+  const detail = { type: 'payment', amount: '12.50 EUR', creditor: 'Merchant <b>A</b>' };
+  const request = (details: unknown) =>
+    ask(client, {
+      login_hint: person.email,
+      scope: 'openid accounts',
+      resource: BANK,
+      authorization_details: JSON.stringify(details),
+    });
+  for (const bad of [[{ ...detail, type: 'other' }], [{ ...detail, more: 1 }], [{ type: 'payment' }], 'x'])
+    t.is((await request(bad)).error, 'invalid_authorization_details', JSON.stringify(bad));
+  const asked = await request([detail]);
+  const { html } = await browser.go('/account');
+  t.regex(html, /Make a payment/);
+  t.regex(html, /12\.50 EUR/);
+  t.true(html.includes('Merchant &lt;b&gt;A&lt;/b&gt;'));
+  await decide(browser, 'approve');
+  const body = new URLSearchParams({
+    ...credentials(client),
+    grant_type: GRANT,
+    auth_req_id: String(asked.auth_req_id),
+    resource: BANK,
+  });
+  const got = await jsonOf(await fetch(`${server.origin}/oauth/token`, { method: 'POST', body }));
+  t.deepEqual(got.authorization_details, [detail]);
+  t.deepEqual(decodeJwt(String(got.access_token)).authorization_details, [detail]);
+  const [given] = (await server.audit.listOf(person.id, 20)).filter(({ type }) => type === 'approval.given');
+  t.like(given?.details, { authorization_details: [detail] });
 });

@@ -3,6 +3,7 @@ import test from 'ava';
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
+import { newKey } from '../helpers/client-keys.ts';
 import {
   authorizationRequest,
   discover,
@@ -71,6 +72,67 @@ test('§2.1: a code asked for with a resource gives a token for it alone: a JWT 
   // It is no token for our own routes.
   const me = await fetch(`${server.origin}/users/me`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
   t.is(me.status, 401);
+});
+
+test('§2: our own API, as its metadata call it, is what a token is for that names no resource', async (t) => {
+  const { rp } = await newApp(server);
+  // RFC 9728 §2 has no slash at the end; URL parsers, which MCP clients use, add one.
+  for (const resource of [server.issuer, `${server.issuer}/`]) {
+    const started = await authorizationRequest(rp, { resource, scope: 'openid email read:profile' });
+    const browser = createBrowser(server.issuer);
+    const page = await browser.submit(await browser.go(started.url), 'sign-in', {
+      login: person.email,
+      password: person.password,
+    });
+    const arrived = page.status === 0 ? page : await browser.submit(page, 'allow');
+    const tokens = await oidc.authorizationCodeGrant(
+      rp,
+      arrived.url,
+      { pkceCodeVerifier: started.verifier, expectedState: started.state, expectedNonce: started.nonce ?? '' },
+      { resource },
+    );
+    const me = await fetch(`${server.origin}/users/me`, {
+      headers: { authorization: `Bearer ${tokens.access_token}` },
+    });
+    t.is(me.status, 200, resource);
+    t.is((await oidc.fetchUserInfo(rp, tokens.access_token, person.id)).email, person.email);
+  }
+});
+
+test('§2: … in plain OAuth, pushed, in a signed request, and when it is refreshed', async (t) => {
+  const { rp } = await newApp(server);
+  const resource = server.issuer;
+  const started = await authorizationRequest(rp, { resource, scope: 'read:profile', nonce: undefined });
+  const pushed = await oidc.buildAuthorizationUrlWithPAR(rp, started.url.searchParams);
+  const browser = createBrowser(server.issuer);
+  const arrived = await passThrough(browser, await browser.go(pushed), person);
+  const tokens = await redeem(rp, arrived.url, started);
+  const again = await oidc.refreshTokenGrant(rp, tokens.refresh_token ?? '', { resource });
+  for (const { access_token } of [tokens, again]) {
+    const me = await fetch(`${server.origin}/users/me`, { headers: { authorization: `Bearer ${access_token}` } });
+    t.is(me.status, 200);
+  }
+  const { jwks, privateKey: key, kid } = await newKey();
+  const signing = await newApp(server, { jwks });
+  const plain = await authorizationRequest(signing.rp, { resource });
+  const signed = await oidc.buildAuthorizationUrlWithJAR(signing.rp, plain.url.searchParams, { key, kid });
+  t.is(told(await passThrough(browser, await browser.go(signed), person)).error, undefined);
+});
+
+test('§2.2: who was granted another API gets no token for ours, and no service acts at ours for itself', async (t) => {
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:read' });
+  const attempt = oidc.authorizationCodeGrant(
+    rp,
+    arrived.url,
+    { pkceCodeVerifier: started.verifier, expectedState: started.state },
+    { resource: server.issuer },
+  );
+  t.is(await refusal(attempt), 'invalid_target');
+  const grant = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+  const { client } = await newApp(server, grant);
+  const service = await discover(server, client.client_id, { client_secret: client.client_secret });
+  t.is(await refusal(oidc.clientCredentialsGrant(service, { resource: server.issuer })), 'invalid_target');
 });
 
 test('§2: an unknown resource, one with a fragment, and what is no URI are invalid_target', async (t) => {

@@ -8,6 +8,8 @@ import { RequestedRegistration } from '../operations/client-registration.ts';
 import { tellBudget } from '../rate-limit.ts';
 import { BodyError, jsonBody, jsonOf, ValidationError } from '../validate.ts';
 
+export const REGISTRATION = '/oauth/register';
+
 /** RFC 6750 §2.1. */
 const tokenOf = (ctx: Context): string | undefined => /^Bearer +([\w.~+/=-]+) *$/i.exec(ctx.get('authorization'))?.[1];
 
@@ -73,7 +75,7 @@ export const clientRegistrationRoutes = (issuer: string, registrations: ClientRe
   const spend = (ctx: Context) => throttles.registrations.spend(ctx.ip, undefined, tellBudget(ctx));
   const idOf = (ctx: { params: Record<string, string | undefined> }): string => String(ctx.params.clientId);
 
-  return new Router({ prefix: '/oauth/register' })
+  return new Router({ prefix: REGISTRATION })
     .use(oauthErrors)
     .use(jsonBody)
     .use(guarded)

@@ -1,5 +1,7 @@
 import { type Client, type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
 import { DEFAULT_SCOPE } from '../../domain/claims.ts';
+import type { RequestParams } from '../engine-internals.ts';
+import { TOKEN_EXCHANGE } from '../exchange-policy.ts';
 import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from '../own-resource.ts';
 import { engineResource, type ResourceRegistry } from '../resource-servers.ts';
 
@@ -18,6 +20,26 @@ const asks = ({ oidc }: KoaContextWithOIDC): boolean =>
 const assumeScope = (ctx: KoaContextWithOIDC, scope: string): void => {
   if (ctx.oidc.params && !ctx.oidc.params.scope && scope !== '' && asks(ctx)) ctx.oidc.params.scope = scope;
 };
+
+/** Who is nobody's app: what they get without a resource is not for our API. */
+const NOBODYS: ReadonlySet<unknown> = new Set(['client_credentials', TOKEN_EXCHANGE]);
+const namedOurs = new WeakSet<object>();
+const hrefOf = (uri: unknown): string | undefined => URL.parse(String(uri))?.href;
+
+/**
+ * Our own API is what a token is for that names no resource. Who names it, since its metadata (RFC 9728) say how it is called, means that
+ * token.
+ */
+export const withoutOurs =
+  (issuer: string) =>
+  (resource: unknown, params: RequestParams): unknown => {
+    if (resource === undefined || NOBODYS.has(params.grant_type)) return resource;
+    const named = [resource].flat();
+    const others = named.filter((one) => hrefOf(one) !== hrefOf(issuer));
+    if (others.length === named.length) return resource;
+    namedOurs.add(params);
+    return others.length > 1 ? others : others[0];
+  };
 
 /**
  * Tokens are for one resource, which the client names.
@@ -47,6 +69,16 @@ export const resourceIndicators = (
       return engineResource(found);
     },
     // A code that was asked for with a resource is for that resource, unless it is a sign-in as well: its token is for userinfo then.
-    useGrantedResource: async (_ctx, model) => !('scopes' in model && model.scopes.has('openid')),
+    useGrantedResource: async (ctx, model) => {
+      if ('scopes' in model && model.scopes.has('openid')) return false;
+      const { resource } = model as { resource?: unknown };
+      // Asked for a token for our own API, with what was granted for others alone (RFC 8707 §2.2).
+      if (
+        namedOurs.has(Object(ctx.oidc.params)) &&
+        [resource].flat().some((one) => hrefOf(one) !== hrefOf(settings.issuer))
+      )
+        throw new errors.InvalidTarget('this was not granted for our own API');
+      return true;
+    },
   };
 };
