@@ -110,6 +110,8 @@ export type ViewData = MailLinkViews & {
   error: {
     /** OAuth or own error code; the words come from the locales. */
     code: string;
+    /** Words other than those of the code, where it means something else to the person. */
+    words?: ErrorWords;
     /** Technical detail, in English. */
     description?: string;
     /** What the app's developer can do, in English. */
@@ -161,7 +163,7 @@ export type ApprovalCard = {
 export type KeptMail = { href: string; to: string; subject: string; locale: string; createdAt: Date };
 export type View = keyof ViewData;
 
-type ErrorWords = keyof Words['error']['codes'];
+export type ErrorWords = keyof Words['error']['codes'];
 
 /** Codes that tell the person the same as another code does. */
 const sameWords: ReadonlyMap<string, ErrorWords> = new Map([
@@ -239,7 +241,8 @@ function presentClient(client: ClientCard, unnamed: string) {
 /** What every template can call for its words. */
 const wordsOf = (locale: Locale) => ({
   t: translatorOf(locale),
-  time: (date: Date) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' }).format(date),
+  // With its zone, which is the server's.
+  time: (date: Date) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'long' }).format(date),
   /** A sentence cut at its placeholders, so that the template sets the values apart, and escapes them. */
   parts: (key: string, values: Record<string, string>) =>
     sentenceOf(locale, key)
@@ -314,8 +317,8 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
     return { ...shown, approvals: cards };
   }
   if (view === 'error') {
-    const { code } = data as ViewData['error'];
-    const key = Object.hasOwn(words.error.codes, code) ? code : (sameWords.get(code) ?? 'default');
+    const { code, words: other } = data as ViewData['error'];
+    const key = other ?? (Object.hasOwn(words.error.codes, code) ? code : (sameWords.get(code) ?? 'default'));
     return {
       ...shown,
       words: `error.codes.${key}`,

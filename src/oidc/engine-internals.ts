@@ -1,7 +1,7 @@
 // The one file that reaches into oidc-provider: each override is named with the behaviour it relies on, and
 // test/oidc/engine-internals.test.ts pins that behaviour.
 import { randomUUID } from 'node:crypto';
-import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { type Client, errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
 import type { Replays } from './replays.ts';
@@ -192,6 +192,21 @@ export const introspectionJwt = (ctx: KoaContextWithOIDC, told: Record<string, u
   const token = new IdToken({}, { ctx });
   token.extra = { token_introspection: told, aud: told.aud };
   return token.issue({ use: 'introspection' });
+};
+
+/**
+ * Says of an id_token_hint that is encrypted what is wrong with it (OIDC Core §3.1.2.1: who has it decrypts it first). It was encrypted to a
+ * key that only the client has.
+ * Relies on: the engine asks `IdToken.validate(hint, client)`, and hands on errors of its own kind.
+ */
+export const refuseEncryptedHints = (provider: Provider): void => {
+  const IdToken = provider.IdToken as unknown as { validate(hint: string, client: Client): Promise<unknown> };
+  const { validate } = IdToken;
+  IdToken.validate = async function (hint, client) {
+    if (hint.split('.').length === 5)
+      throw new errors.InvalidRequest('id_token_hint is encrypted: send the signed ID Token that is inside');
+    return validate.call(this, hint, client);
+  };
 };
 
 /** A request's parameters, as the engine has them. */

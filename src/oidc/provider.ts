@@ -14,6 +14,7 @@ import {
   deriveSuccessors,
   detectReplays,
   readResources,
+  refuseEncryptedHints,
   takeFormerKeys,
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
@@ -23,6 +24,7 @@ import type { KnownClients } from './known-clients.ts';
 import { createOutbound } from './outbound.ts';
 import { nameResourceMetadata } from './own-resource.ts';
 import { isRegisteredButForPort } from './redirect-uris.ts';
+import { nameRefusals } from './refusals.ts';
 import { createReplays } from './replays.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
@@ -53,6 +55,8 @@ export const createProvider = (
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
   readResources(provider, withoutOurs(settings.issuer));
+  refuseEncryptedHints(provider);
+  provider.use(nameRefusals);
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
   provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));

@@ -1,4 +1,5 @@
 // OpenID Connect CIBA Core 1.0, poll and ping: an app asks, and the person approves on their account page.
+import { randomUUID } from 'node:crypto';
 import test from 'ava';
 import { decodeJwt } from 'jose';
 import * as oidc from 'openid-client';
@@ -6,6 +7,7 @@ import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { type AppServer, startAppServer } from '../helpers/app-server.ts';
 import { type Browser, createBrowser, type Visited } from '../helpers/browser.ts';
 import { AUTHORITY } from '../helpers/certificates.ts';
+import { newKey, signed } from '../helpers/client-keys.ts';
 import { jsonOf, newApp, newPerson, type Person, refusal } from '../helpers/relying-party.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -270,7 +272,7 @@ test('§13: what is wrong with a request is said by its code', async (t) => {
     t.is((await ask(pinged, { ...hint, client_notification_token: token })).error, 'invalid_request');
   t.is((await ask({ ...client, client_secret: 'wrong' }, hint)).status, 401);
   const { client: other } = await newApp(server);
-  t.regex(String((await ask(other, hint)).error_description), /not allowed for this client/);
+  t.is((await ask(other, hint)).error, 'unauthorized_client', '§13');
   t.notRegex(server.log(), /"level":50/, 'a client’s mistake is no error of ours');
 });
 
@@ -517,4 +519,33 @@ test('RFC 9396: what is asked for in detail is shown in words, escaped, and what
   t.deepEqual(decodeJwt(String(got.access_token)).authorization_details, [detail]);
   const [given] = (await server.audit.listOf(person.id, 20)).filter(({ type }) => type === 'approval.given');
   t.like(given?.details, { authorization_details: [detail] });
+});
+
+test('§7.1.1: a request may be signed, and has to be where the client says so; not by what others could make', async (t) => {
+  const person = await newPerson(server);
+  const key = await newKey('ES256');
+  const { client } = await newTill({ jwks: key.jwks, backchannel_authentication_request_signing_alg: 'ES256' });
+  t.is(client.backchannel_authentication_request_signing_alg, 'ES256');
+  const claims = (more: object = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    const times = { iat: now, nbf: now, exp: now + 60, jti: randomUUID() };
+    return { iss: client.client_id, aud: server.issuer, ...times, scope: 'openid', login_hint: person.email, ...more };
+  };
+  const send = async (params: Record<string, string>) => {
+    const body = new URLSearchParams({ ...credentials(client), ...params });
+    return jsonOf(await fetch(`${server.origin}/oauth/backchannel`, { method: 'POST', body }));
+  };
+  t.truthy((await send({ request: await signed(claims(), key) })).auth_req_id);
+  t.is((await send({ scope: 'openid', login_hint: person.email })).error, 'invalid_request', 'unsigned');
+  const stranger = await newKey('ES256');
+  for (const request of [
+    await signed(claims(), { ...stranger, kid: key.kid }),
+    await signed(claims({ aud: 'https://other.example' }), key),
+    await signed(claims({ exp: Math.floor(Date.now() / 1000) - 60 }), key),
+    await signed(claims({ iss: 'other' }), key),
+  ])
+    t.is((await send({ request })).error, 'invalid_request');
+  await t.throwsAsync(newTill({ backchannel_authentication_request_signing_alg: 'HS256' }), {
+    code: 'invalid_client_metadata',
+  });
 });

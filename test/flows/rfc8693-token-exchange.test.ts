@@ -139,9 +139,8 @@ test('§2.2.2: the target is one that the client’s policy names; the scope is 
 test('a client without a policy, a public one, and a token that came by elsewhere are refused', async (t) => {
   const { token, rp: app } = await tokenFor(FRONT);
   const { rp: none } = await service(undefined);
-  // As the engine refuses every grant type that a client is not registered for.
-  t.is(await refusal(exchange(none, token)), 'invalid_request');
-  t.is(await refusal(exchange(app, token)), 'invalid_request');
+  t.is(await refusal(exchange(none, token)), 'unauthorized_client');
+  t.is(await refusal(exchange(app, token)), 'unauthorized_client');
   const foreign = await service({ resources: [BACK] });
   t.is(await refusal(exchange(foreign.rp, token)), 'invalid_request');
   const { token: other } = await tokenFor(OTHER);

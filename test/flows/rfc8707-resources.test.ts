@@ -143,6 +143,21 @@ test('§2: an unknown resource, one with a fragment, and what is no URI are inva
   }
 });
 
+test('RFC 6749 §3.3: who asks for nothing that there is without its resource is told so at once', async (t) => {
+  const { rp } = await newApp(server);
+  const { url } = await authorizationRequest(rp, { scope: 'notes:read nobody:knows', nonce: undefined });
+  const answer = told(await createBrowser(server.issuer).go(url));
+  t.is(answer.error, 'invalid_scope');
+  t.regex(answer.error_description ?? '', /resource/);
+  const grant = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+  const { client } = await newApp(server, grant);
+  const service = await discover(server, client.client_id, { client_secret: client.client_secret });
+  t.is(await refusal(oidc.clientCredentialsGrant(service, { scope: 'notes:read' })), 'invalid_scope');
+  t.truthy((await oidc.clientCredentialsGrant(service)).access_token);
+  const beside = await authorizationRequest(rp, { scope: 'openid nobody:knows' });
+  t.is((await createBrowser(server.issuer).go(beside.url)).status, 200, 'OIDC Core §3.1.2.1: passed over');
+});
+
 test('§2.2: a token request may not name a resource that was not granted', async (t) => {
   const { rp } = await newApp(server);
   const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:read' });

@@ -23,7 +23,8 @@ const toldOf = (error: unknown): Told | undefined => {
   if (error instanceof ValidationError) {
     const [{ path, message } = { path: '', message: '' }] = error.errors;
     const code = /^redirect_uris\b/.test(path) ? 'invalid_redirect_uri' : 'invalid_client_metadata';
-    return { status: 400, error: code, error_description: `${path}: ${message}` };
+    const words = path === '' ? 'the metadata must be a JSON object' : `${path}: ${message}`;
+    return { status: 400, error: code, error_description: words };
   }
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
   if (status < 400 || status >= 500) return undefined;

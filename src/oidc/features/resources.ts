@@ -1,5 +1,5 @@
 import { type Client, type Configuration, errors, type KoaContextWithOIDC } from 'oidc-provider';
-import { DEFAULT_SCOPE } from '../../domain/claims.ts';
+import { DEFAULT_SCOPE, SCOPES } from '../../domain/claims.ts';
 import type { RequestParams } from '../engine-internals.ts';
 import { TOKEN_EXCHANGE } from '../exchange-policy.ts';
 import { FIRST_PARTY_CLIENT_ID, type JwtSettings, ownResourceServer } from '../own-resource.ts';
@@ -19,6 +19,19 @@ const asks = ({ oidc }: KoaContextWithOIDC): boolean =>
 /** RFC 6749 §3.3: a request without scope is read as one for the default scope, within what the client may have. */
 const assumeScope = (ctx: KoaContextWithOIDC, scope: string): void => {
   if (ctx.oidc.params && !ctx.oidc.params.scope && scope !== '' && asks(ctx)) ctx.oidc.params.scope = scope;
+};
+
+/**
+ * RFC 6749 §5.2: where nothing of what is asked for can be had, the app is told, and not the person at the end of a sign-in. Beside scopes
+ * that there are, others are passed over (OIDC Core §3.1.2.1).
+ */
+const refuseStrayScope = (ctx: KoaContextWithOIDC): void => {
+  const { scope } = ctx.oidc.params ?? {};
+  if (typeof scope !== 'string' || !asks(ctx) || scope.split(' ').some((one) => Object.hasOwn(SCOPES, one))) return;
+  throw new errors.InvalidScope(
+    'there is no such scope here; those of a resource server need its resource parameter',
+    scope,
+  );
 };
 
 /** Who is nobody's app: what they get without a resource is not for our API. */
@@ -56,6 +69,7 @@ export const resourceIndicators = (
     // Asked where no resource is named; what it answers is the resource, and there is no default one.
     defaultResource: async (ctx, client: Client, oneOf) => {
       if (oneOf) return oneOf;
+      refuseStrayScope(ctx);
       // Offline access is asked for by name, with a prompt (OIDC Core §11).
       if (ctx.oidc.route !== 'token')
         assumeScope(ctx, (client.scope ?? DEFAULT_SCOPE).replace(/\boffline_access\b/, '').trim());
