@@ -1,16 +1,16 @@
 // Signing keys rotated under load over two processes, and how many tokens are refused: node scripts/bench/key-rotation.ts
-// [--rate 50] [--rotations 3] [--seconds 10] [--real]. Starts two servers on PORT and PORT + 1, on the stores that DATABASE_URL and REDIS_URL
+// [--rate 50] [--rotations 3] [--seconds 20] [--real]. Starts two servers on PORT and PORT + 1, on the stores that DATABASE_URL and REDIS_URL
 // name. Published keys take over after minutes; unless it is told to wait for that (--real), it lets them take over after --seconds.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
 import pg from 'pg';
 import { loadConfig } from '../../src/config.ts';
-import { LEAD_SECONDS } from '../../src/oidc/keyring.ts';
+import { JWKS_MAX_AGE_SECONDS, LEAD_SECONDS } from '../../src/oidc/keyring.ts';
 import { argumentsOf, script, UsageError, withApp } from '../with-app.ts';
 import { serve } from './served.ts';
 
-const USAGE = '[--rate 50] [--rotations 3] [--seconds 10] [--real]';
+const USAGE = '[--rate 50] [--rotations 3] [--seconds 20] [--real]';
 const PASSWORD = randomBytes(12).toString('base64url');
 /** A process learns of a key that took over within so long. */
 const FOLLOWED_MS = 5_000;
@@ -20,7 +20,7 @@ const text = { type: 'string' } as const;
 await script(async () => {
   const options = { rate: text, rotations: text, seconds: text, real: { type: 'boolean' } } as const;
   const given = argumentsOf(options, USAGE);
-  const [rate, rotations, seconds] = [given.rate ?? 50, given.rotations ?? 3, given.seconds ?? 10].map(Number) as [
+  const [rate, rotations, seconds] = [given.rate ?? 50, given.rotations ?? 3, given.seconds ?? 20].map(Number) as [
     number,
     number,
     number,
@@ -64,8 +64,14 @@ await script(async () => {
   try {
     await database.connect();
     const origins = [first.origin, second.origin];
-    // As an API does: it keeps what it has fetched, and asks again for a key that it has not seen, twice a minute at most.
-    const jwks = createRemoteJWKSet(new URL(`${first.origin}/oauth/jwks`), { cacheMaxAge: 300_000 });
+    // As an API does: it keeps what it has fetched for as long as it may, and never asks because of a key that it has not seen. How long that is
+    // keeps its proportion to how long a key is published beforehand.
+    const leadMs = given.real ? LEAD_SECONDS * 1000 : seconds * 1000;
+    const cacheMaxAge = Math.floor((leadMs * JWKS_MAX_AGE_SECONDS) / LEAD_SECONDS);
+    const jwks = createRemoteJWKSet(new URL(`${first.origin}/oauth/jwks`), {
+      cacheMaxAge,
+      cooldownDuration: Number.MAX_SAFE_INTEGER,
+    });
     const credentials = { client_id: client.client_id, client_secret: String(client.client_secret) };
     const refused: Record<string, number> = {};
     const kids = new Set<string>();
@@ -142,10 +148,7 @@ await script(async () => {
     };
     await during(seconds * 1000);
     for (let rotation = 0; rotation < rotations; rotation += 1) {
-      await Promise.all([
-        withApp(({ keyring }) => keyring.rotate()),
-        during(given.real ? LEAD_SECONDS * 1000 : seconds * 1000),
-      ]);
+      await Promise.all([withApp(({ keyring }) => keyring.rotate()), during(leadMs)]);
       if (!given.real) await database.query('UPDATE signing_keys SET active_from = now() WHERE active_from > now()');
       await Promise.all([during(FOLLOWED_MS + seconds * 1000), ...origins.map(login)]);
     }

@@ -11,7 +11,6 @@ import { mtlsAliases } from './features/mtls.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { exchanged } from './features/token-exchange.ts';
-import { createFindAccount } from './find-account.ts';
 import { findClient } from './find-client.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
@@ -176,7 +175,6 @@ export const createConfiguration = (
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
     },
-    findAccount: createFindAccount(accounts),
     interactions: { policy: createInteractionPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: async (_ctx, client, source) =>
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),

@@ -18,6 +18,7 @@ import {
   takeFormerKeys,
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
+import { pairwise } from './features/pairwise.ts';
 import { withoutOurs } from './features/resources.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
@@ -47,6 +48,7 @@ export const createProvider = (
   const outbound = createOutbound(settings.outbound ?? {});
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound, decoupled),
+    ...pairwise(secrets, accounts, stores.pairwiseSubjects),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
