@@ -5,8 +5,8 @@ export const foreignScopes = (scope: unknown): string[] =>
   typeof scope === 'string' ? scope.split(' ').filter((one) => one !== '' && !Object.hasOwn(SCOPES, one)) : [];
 
 /**
- * What the engine takes for a client's scopes: this service's own, to which it holds the client. Those of resource servers it grants with
- * the resource; that a client names them beforehand (RFC 7591 §2) is told and holds it to nothing, since what it needs may grow.
+ * What the engine takes for a client's scopes: this service's own, to which it holds the client. Those of resource servers are granted with
+ * the resource. That a client names them beforehand (RFC 7591 §2) holds it to them where it acts for itself; a person is asked for what is new.
  */
 export const engineScope = (scope: unknown): unknown => {
   if (typeof scope !== 'string' || foreignScopes(scope).length === 0) return scope;

@@ -19,7 +19,7 @@ import {
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
 import { pairwise } from './features/pairwise.ts';
-import { withoutOurs } from './features/resources.ts';
+import { requestedResources } from './features/resources.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { createOutbound } from './outbound.ts';
@@ -56,7 +56,7 @@ export const createProvider = (
   takeFormerKeys(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
-  readResources(provider, withoutOurs(settings.issuer));
+  readResources(provider, requestedResources(settings.issuer));
   refuseEncryptedHints(provider);
   provider.use(nameRefusals);
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));

@@ -1,6 +1,6 @@
 // RFC 8707: tokens are for one resource, which the app names.
 import test from 'ava';
-import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
 import { newKey } from '../helpers/client-keys.ts';
@@ -117,6 +117,42 @@ test('§2: … in plain OAuth, pushed, in a signed request, and when it is refre
   const plain = await authorizationRequest(signing.rp, { resource });
   const signed = await oidc.buildAuthorizationUrlWithJAR(signing.rp, plain.url.searchParams, { key, kid });
   t.is(told(await passThrough(browser, await browser.go(signed), person)).error, undefined);
+});
+
+test('§2: a resource is the same however its URI is spelled, also at the token endpoint', async (t) => {
+  const { rp, client } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, {
+    resource: 'HTTPS://notes.EXAMPLE:443/api',
+    scope: 'notes:read',
+  });
+  const tokens = await oidc.authorizationCodeGrant(
+    rp,
+    arrived.url,
+    { pkceCodeVerifier: started.verifier, expectedState: started.state },
+    { resource: NOTES },
+  );
+  t.is(decodeJwt(tokens.access_token).aud, NOTES);
+  const consent = await server.stores.consents.find(person.id, client.client_id);
+  t.deepEqual(Object.keys(consent?.resources ?? {}), [NOTES]);
+});
+
+test('RFC 7591 §2: a service that is registered for scopes of an API has those alone; any other has all', async (t) => {
+  const service = async (scope?: string) => {
+    const grant = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+    const { client } = await newApp(server, { ...grant, ...(scope && { scope }) });
+    t.is(client.scope, scope);
+    return discover(server, client.client_id, { client_secret: client.client_secret });
+  };
+  const ask = (rp: oidc.Configuration, scope?: string) =>
+    oidc.clientCredentialsGrant(rp, { resource: NOTES, ...(scope && { scope }) });
+  const reader = await service('notes:read');
+  t.is((await ask(reader)).scope, 'notes:read');
+  t.is((await ask(reader, 'notes:read')).scope, 'notes:read');
+  t.is(await refusal(ask(reader, 'notes:read notes:write')), 'invalid_scope');
+  const writer = await service('notes:write');
+  t.is((await ask(writer)).scope, undefined, 'nothing by default that it may not have');
+  t.is((await ask(await service(), 'notes:read notes:write')).scope, 'notes:read notes:write');
+  await t.throwsAsync(service('nobody:knows'), { code: 'invalid_client_metadata', message: /nobody:knows/ });
 });
 
 test('§2.2: who was granted another API gets no token for ours, and no service acts at ours for itself', async (t) => {

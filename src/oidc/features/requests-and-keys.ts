@@ -36,6 +36,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
       properties: [
         'first_party',
         'previous_secret',
+        'resource_scopes',
         'secret_hash',
         'stored',
         ...REGISTRATION_METADATA,

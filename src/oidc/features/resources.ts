@@ -34,23 +34,28 @@ const refuseStrayScope = (ctx: KoaContextWithOIDC): void => {
   );
 };
 
+const asked = ({ oidc }: KoaContextWithOIDC): string[] => String(oidc.params?.scope ?? '').split(' ');
+
+/** Nobody agrees to what a service does for itself: one that is registered for scopes of resource servers has those alone. */
+const mayHave = ({ oidc }: KoaContextWithOIDC, { resource_scopes: registered }: Client, scope: string): boolean =>
+  oidc.params?.grant_type !== 'client_credentials' || !Array.isArray(registered) || registered.includes(scope);
+
 /** Who is nobody's app: what they get without a resource is not for our API. */
 const NOBODYS: ReadonlySet<unknown> = new Set(['client_credentials', TOKEN_EXCHANGE]);
 const namedOurs = new WeakSet<object>();
 const hrefOf = (uri: unknown): string | undefined => URL.parse(String(uri))?.href;
 
 /**
- * Our own API is what a token is for that names no resource. Who names it, since its metadata (RFC 9728) say how it is called, means that
- * token.
+ * The resources of a request: each in one spelling, so that another one at the token endpoint is the same; without our own API, which is what a
+ * token is for that names no resource. Who names it, since its metadata (RFC 9728) say how it is called, means that token.
  */
-export const withoutOurs =
+export const requestedResources =
   (issuer: string) =>
   (resource: unknown, params: RequestParams): unknown => {
     if (resource === undefined || NOBODYS.has(params.grant_type)) return resource;
-    const named = [resource].flat();
-    const others = named.filter((one) => hrefOf(one) !== hrefOf(issuer));
-    if (others.length === named.length) return resource;
-    namedOurs.add(params);
+    const named = [resource].flat().map((one) => hrefOf(one) ?? one);
+    const others = named.filter((one) => one !== hrefOf(issuer));
+    if (others.length < named.length) namedOurs.add(params);
     return others.length > 1 ? others : others[0];
   };
 
@@ -79,7 +84,9 @@ export const resourceIndicators = (
       if (identifier === settings.issuer && client.clientId === FIRST_PARTY_CLIENT_ID) return ownResource;
       const found = await registry.find(identifier);
       if (!found) throw new errors.InvalidTarget('unknown resource');
-      assumeScope(ctx, found.defaultScopes.join(' '));
+      assumeScope(ctx, found.defaultScopes.filter((name) => mayHave(ctx, client, name)).join(' '));
+      const stray = found.scopes.find(({ name }) => asked(ctx).includes(name) && !mayHave(ctx, client, name));
+      if (stray) throw new errors.InvalidScope('the client is not registered for this scope', stray.name);
       return engineResource(found);
     },
     // A code that was asked for with a resource is for that resource, unless it is a sign-in as well: its token is for userinfo then.
