@@ -22,7 +22,7 @@ import { createThrottles, type Limits } from './domain/throttles.ts';
 import { createUserImport } from './domain/user-import.ts';
 import { createVerification } from './domain/verification.ts';
 import { createProviders, type FederationSettings } from './federation/providers.ts';
-import { exchangeCors } from './http/cors.ts';
+import { exchangeCors, openCors } from './http/cors.ts';
 import { createCsrf } from './http/csrf.ts';
 import { createCursors } from './http/cursors.ts';
 import { createDevicePages } from './http/device-pages.ts';
@@ -46,7 +46,7 @@ import { apiKeyRoutes } from './http/routes/api-keys.ts';
 import { appRoutes } from './http/routes/apps.ts';
 import { assetRoutes } from './http/routes/assets.ts';
 import { authRoutes } from './http/routes/auth.ts';
-import { clientRegistrationRoutes } from './http/routes/client-registration.ts';
+import { clientRegistrationRoutes, REGISTRATION } from './http/routes/client-registration.ts';
 import { devMailRoutes } from './http/routes/dev-mail.ts';
 import { docsRoutes } from './http/routes/docs.ts';
 import { exportRoutes } from './http/routes/export.ts';
@@ -88,6 +88,7 @@ import { createKeyring, type KeyringSettings } from './oidc/keyring.ts';
 import { createKnownClients } from './oidc/known-clients.ts';
 import { announcingArtifacts, createLogoutNotices } from './oidc/logout-notices.ts';
 import { createOutbound, createProviderNetwork } from './oidc/outbound.ts';
+import { PROTECTED_RESOURCE_METADATA } from './oidc/own-resource.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createReplays } from './oidc/replays.ts';
 import { createResourceRegistry } from './oidc/resource-servers.ts';
@@ -184,7 +185,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
   const resources = createResourceRegistry(stores, audit, issuer);
   await resources.follow();
   const enginePages = createEnginePages(pages, labelOf, storeDown);
-  const apart = decoupled(createDevicePages(pages, enginePages), accounts, alerts, audit, throttles);
+  const apart = decoupled(createDevicePages(pages, enginePages, resources), accounts, alerts, audit, throttles);
   const engine = createEngine(keyring, (jwks) =>
     createProvider(settings, jwks, stores, knownClients, resources, secrets, accounts, enginePages, throttles, apart),
   );
@@ -333,6 +334,9 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
   ];
   app.use((_ctx, next) => withStandings(next));
   app.use(exchangeCors(settings.firstPartyOrigins));
+  // Where anybody may register, so may apps that run in pages, such as inspectors of MCP servers.
+  const open = settings.registration === 'open' ? [[REGISTRATION, 'POST'] as const] : [];
+  app.use(openCors(new Map([[PROTECTED_RESOURCE_METADATA, 'GET'], ...open])));
   app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
   app.use((ctx, next) => {

@@ -163,6 +163,12 @@ const fields = {
   TLS_KEY: z.string().optional(),
   MTLS_CERTIFICATE_HEADER: headerName,
   MTLS_VERIFIED_HEADER: headerName,
+  MTLS_ORIGIN: text(
+    'must be an https origin (scheme, host and port alone)',
+    (value) => /^https:/i.test(value) && isIssuer(value),
+  )
+    .transform((value) => new URL(value).origin)
+    .optional(),
   EXTRA_CA: text('must be a file of certificates (PEM) that can be read', (path) => certificatesIn(path) !== undefined)
     .transform((path) => certificatesIn(path))
     .optional(),
@@ -299,7 +305,11 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     refreshRetrySeconds: values.REFRESH_RETRY_SECONDS,
     sessionTtlSeconds: values.SESSION_EXPIRE_SECONDS,
     dpopRequireNonce: values.DPOP_REQUIRE_NONCE,
-    mtls: { certificateHeader: values.MTLS_CERTIFICATE_HEADER, verifiedHeader: values.MTLS_VERIFIED_HEADER },
+    mtls: {
+      certificateHeader: values.MTLS_CERTIFICATE_HEADER,
+      verifiedHeader: values.MTLS_VERIFIED_HEADER,
+      origin: values.MTLS_ORIGIN,
+    },
     outbound: { extraCa: values.EXTRA_CA, reachLoopback: values.OUTBOUND_LOOPBACK },
     trustProxy: values.TRUST_PROXY,
     registration: values.DCR ?? (production ? 'token' : 'open'),
@@ -364,6 +374,8 @@ function problemsBetween(given: Partial<Record<Variable, string>>): string[] {
     );
   if (given.MTLS_VERIFIED_HEADER && !given.MTLS_CERTIFICATE_HEADER)
     problems.push('MTLS_VERIFIED_HEADER cannot be used without MTLS_CERTIFICATE_HEADER');
+  if (given.MTLS_ORIGIN && !given.MTLS_CERTIFICATE_HEADER)
+    problems.push('MTLS_ORIGIN cannot be used without MTLS_CERTIFICATE_HEADER');
   if (given.MTLS_VERIFIED_HEADER && given.MTLS_VERIFIED_HEADER === given.MTLS_CERTIFICATE_HEADER)
     problems.push('MTLS_VERIFIED_HEADER and MTLS_CERTIFICATE_HEADER must be two headers');
   if (Number(given.WEB_CONCURRENCY) > 1 && !given.DATABASE_URL) {

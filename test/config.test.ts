@@ -53,7 +53,7 @@ test('an empty environment gives the documented defaults', (t) => {
     refreshRetrySeconds: 60,
     sessionTtlSeconds: 3600,
     dpopRequireNonce: false,
-    mtls: { certificateHeader: undefined, verifiedHeader: undefined },
+    mtls: { certificateHeader: undefined, verifiedHeader: undefined, origin: undefined },
     outbound: { extraCa: undefined, reachLoopback: false },
     trustProxy: 0,
     registration: 'open',
@@ -189,6 +189,7 @@ const unacceptable: Record<string, string[]> = {
   DPOP_REQUIRE_NONCE: ['yes', '1', 'TRUE'],
   MTLS_CERTIFICATE_HEADER: ['authorization', 'x-api-key', 'x client'],
   MTLS_VERIFIED_HEADER: ['cookie', 'x:y'],
+  MTLS_ORIGIN: ['http://mtls.example.com', 'https://mtls.example.com/path', 'mtls.example.com'],
   EXTRA_CA: ['/nowhere/ca.pem', '/'],
   OUTBOUND_LOOPBACK: ['yes', '0'],
   LOG_PII: ['yes', '1', 'True'],
@@ -595,7 +596,11 @@ test('a proxy’s word on certificates is believed only where a proxy is, and ne
   for (const name of ['authorization', 'x-forwarded-for', 'x-api-key', 'x client', 'x-ä'])
     t.regex(refusal({ MTLS_CERTIFICATE_HEADER: name, TRUST_PROXY: '1' }).message, /MTLS_CERTIFICATE_HEADER must be/);
   const given = { ...header, MTLS_VERIFIED_HEADER: 'X-Client-Verify', TRUST_PROXY: '1' };
-  t.deepEqual(accepted(given).mtls, { certificateHeader: 'x-client-cert', verifiedHeader: 'X-Client-Verify' });
+  const told = { certificateHeader: 'x-client-cert', verifiedHeader: 'X-Client-Verify', origin: undefined };
+  t.deepEqual(accepted(given).mtls, told);
+  const MTLS_ORIGIN = 'https://MTLS.example.com/';
+  t.deepEqual(accepted({ ...given, MTLS_ORIGIN }).mtls, { ...told, origin: 'https://mtls.example.com' });
+  t.regex(refusal({ MTLS_ORIGIN }).message, /MTLS_ORIGIN cannot be used without MTLS_CERTIFICATE_HEADER/);
 });
 
 test('production reaches no address of its own for a client, and a further authority is a file of certificates', async (t) => {

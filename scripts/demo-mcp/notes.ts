@@ -5,8 +5,8 @@ import type { Holder } from './bearer.ts';
 
 /** Scope → what it lets an app do, as the consent page says it. */
 export const SCOPES = {
-  'notes:read': { en: 'read your notes in the demo', 'zh-CN': '读取您在演示中的笔记' },
-  'notes:write': { en: 'add notes to the demo', 'zh-CN': '向演示添加笔记' },
+  'notes:read': { en: 'Read your notes in the demo', 'zh-CN': '读取您在演示中的笔记' },
+  'notes:write': { en: 'Add notes to the demo', 'zh-CN': '向演示添加笔记' },
 } as const;
 
 /** Without it there is nothing to talk about. */

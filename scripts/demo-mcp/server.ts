@@ -99,7 +99,9 @@ export const startMcpServer = async ({ issuer, port, path = '/mcp', onError = ()
       return answer(res, 403, { error: 'origin_not_allowed' });
     if (req.headers.origin !== undefined) {
       res.setHeader('Access-Control-Allow-Origin', req.headers.origin);
-      res.setHeader('Access-Control-Allow-Headers', 'authorization, content-type, mcp-protocol-version, mcp-method');
+      // Any but this one, which has to be named: clients add headers of their own by the version of the protocol.
+      res.setHeader('Access-Control-Allow-Headers', '*, authorization');
+      res.setHeader('Access-Control-Allow-Methods', 'GET, POST, DELETE');
       res.setHeader('Access-Control-Expose-Headers', 'WWW-Authenticate');
       res.setHeader('Vary', 'Origin');
     }

@@ -1,7 +1,32 @@
-import type { Middleware } from 'koa';
+import type { Context, Middleware } from 'koa';
 
 const EXCHANGE = '/auth/exchange';
 const PREFLIGHT_SECONDS = 600;
+
+/** Answers a browser that asks beforehand; false where it asks for something else. */
+const preflight = (ctx: Context, methods: string, headers: string): boolean => {
+  if (ctx.method !== 'OPTIONS' || ctx.get('access-control-request-method') === '') return false;
+  ctx.set('Access-Control-Allow-Methods', methods);
+  ctx.set('Access-Control-Allow-Headers', headers);
+  ctx.set('Access-Control-Max-Age', String(PREFLIGHT_SECONDS));
+  ctx.status = 204;
+  return true;
+};
+
+/**
+ * Lets any page call these, by the method named: what is there is for everybody, and asks for no cookie.
+ *
+ * @see [Fetch §3.3](https://fetch.spec.whatwg.org/#http-cors-protocol)
+ */
+export const openCors =
+  (methods: ReadonlyMap<string, string>): Middleware =>
+  async (ctx, next) => {
+    const method = methods.get(ctx.path);
+    if (method === undefined) return next();
+    ctx.set('Access-Control-Allow-Origin', '*');
+    ctx.set('Access-Control-Expose-Headers', 'Retry-After, WWW-Authenticate');
+    if (!preflight(ctx, method, '*')) await next();
+  };
 
 /**
  * Lets the platform's own apps exchange their codes from the pages where these arrive, and nobody else. No cookie is read there.
@@ -16,10 +41,6 @@ export const exchangeCors = (firstPartyOrigins: readonly string[]): Middleware =
     const origin = ctx.get('origin');
     if (!origins.has(origin)) return next();
     ctx.set('Access-Control-Allow-Origin', origin);
-    if (ctx.method !== 'OPTIONS' || ctx.get('access-control-request-method') === '') return next();
-    ctx.set('Access-Control-Allow-Methods', 'POST');
-    ctx.set('Access-Control-Allow-Headers', 'content-type');
-    ctx.set('Access-Control-Max-Age', String(PREFLIGHT_SECONDS));
-    ctx.status = 204;
+    if (!preflight(ctx, 'POST', 'content-type')) await next();
   };
 };

@@ -25,6 +25,7 @@ const ENGINE: Record<string, readonly string[]> = {
   '/oauth/authorize': ['HEAD', 'GET', 'POST'],
   '/oauth/token': ['POST'],
   '/oauth/introspect': ['POST'],
+  '/oauth/par': ['POST'],
   '/oauth/revoke': ['POST'],
   '/oauth/userinfo': ['HEAD', 'GET', 'POST'],
   '/oauth/jwks': ['HEAD', 'GET'],

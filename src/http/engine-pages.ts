@@ -61,8 +61,10 @@ export const createEnginePages = (
     }
     // A form sent twice, an old tab, a link from yesterday: the app did nothing wrong.
     const over = cause.name === 'SessionNotFound' || OVER.has(String(error_description));
+    const signingOut = ctx.path.startsWith('/oauth/logout') && told.error === 'invalid_request';
     pages.render(ctx as unknown as Context, 'error', {
       code: over ? 'session_not_found' : told.error,
+      ...(signingOut && !over && { words: 'invalid_logout' }),
       description: told.error_description,
       requestId: ctx.state.requestId,
     });

@@ -5,10 +5,10 @@ import { DomainError, type ErrorCode } from '../domain/errors.ts';
 import { FRESH_SECONDS } from '../domain/identities.ts';
 import { DPOP_ALGORITHMS } from '../oidc/dpop-proofs.ts';
 import { InteractionGone } from '../oidc/interactions.ts';
+import { resourceMetadataOf } from '../oidc/own-resource.ts';
 import { CsrfError } from './csrf.ts';
 import type { Pages } from './pages.ts';
 import { InsufficientScope, Unauthorized } from './require-user.ts';
-import { PROTECTED_RESOURCE_METADATA } from './routes/protected-resource.ts';
 import { BodyError, ValidationError } from './validate.ts';
 
 /** A stable code and words that give nothing of the inside away. */
@@ -185,7 +185,7 @@ const wantsPage = (ctx: Context): boolean => ctx.accepts('json', 'html') === 'ht
  */
 export const errorHandler = (issuer: string, pages: Pages, log: Logger): Middleware => {
   // RFC 9728 §5.1: every challenge says where to read which tokens are good here, and who issues them.
-  const metadata = `resource_metadata="${issuer}${PROTECTED_RESOURCE_METADATA}"`;
+  const metadata = resourceMetadataOf(issuer);
   const withMetadata = (challenge: string) => `${challenge}${challenge.includes(' ') ? ',' : ''} ${metadata}`;
 
   const answer = (ctx: Context, { status, code, detail, errors, challenge, retryAfterSeconds }: Told): void => {

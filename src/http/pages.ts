@@ -96,6 +96,8 @@ export type ViewData = MailLinkViews & {
     userCode: string;
     client: ClientCard;
     scopes: ScopeLine[];
+    /** What is asked for at other APIs. */
+    resources: ResourceLine[];
     place: Place;
   };
   'device-done': { client?: ClientCard | undefined; allowed: boolean };
@@ -108,6 +110,8 @@ export type ViewData = MailLinkViews & {
   error: {
     /** OAuth or own error code; the words come from the locales. */
     code: string;
+    /** Words other than those of the code, where it means something else to the person. */
+    words?: ErrorWords;
     /** Technical detail, in English. */
     description?: string;
     /** What the app's developer can do, in English. */
@@ -148,6 +152,8 @@ export type ApprovalCard = {
   scopes: ScopeLine[];
   claims: string[];
   resources: ResourceLine[];
+  /** What is asked for there in detail. */
+  details: DetailLine[];
   /** The app's own words, to be compared with what it shows elsewhere. */
   bindingMessage?: string | undefined;
   place: Place;
@@ -157,7 +163,7 @@ export type ApprovalCard = {
 export type KeptMail = { href: string; to: string; subject: string; locale: string; createdAt: Date };
 export type View = keyof ViewData;
 
-type ErrorWords = keyof Words['error']['codes'];
+export type ErrorWords = keyof Words['error']['codes'];
 
 /** Codes that tell the person the same as another code does. */
 const sameWords: ReadonlyMap<string, ErrorWords> = new Map([
@@ -235,7 +241,8 @@ function presentClient(client: ClientCard, unnamed: string) {
 /** What every template can call for its words. */
 const wordsOf = (locale: Locale) => ({
   t: translatorOf(locale),
-  time: (date: Date) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'medium' }).format(date),
+  // With its zone, which is the server's.
+  time: (date: Date) => new Intl.DateTimeFormat(locale, { dateStyle: 'medium', timeStyle: 'long' }).format(date),
   /** A sentence cut at its placeholders, so that the template sets the values apart, and escapes them. */
   parts: (key: string, values: Record<string, string>) =>
     sentenceOf(locale, key)
@@ -265,44 +272,53 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
       line({ name, text: description && plainText(description[locale] ?? description.en) }),
     ),
   });
+  const inLanguage = (told: Told) => plainText(told[locale] ?? told.en);
+  const detailShown = ({ title, host, lines }: DetailLine) => ({
+    title: inLanguage(title),
+    host: plainText(host),
+    lines: lines.map(({ label, value }) => ({ label: inLanguage(label), value: plainText(value) })),
+  });
   const placeShown = ({ ip, userAgent }: Place) => ({ ip: plainText(ip), userAgent: plainText(userAgent) });
 
   if (view === 'consent') {
     const { scopes, claims = [], resources = [], details = [], alreadyGranted = [] } = data as ViewData['consent'];
-    const inLanguage = (told: Told) => plainText(told[locale] ?? told.en);
     return {
       ...shown,
       scopes: scopes.map(line),
       alreadyGranted: alreadyGranted.map(line),
       resources: resources.map(resourceShown),
-      details: details.map(({ title, host, lines }) => ({
-        title: inLanguage(title),
-        host: plainText(host),
-        lines: lines.map(({ label, value }) => ({ label: inLanguage(label), value: plainText(value) })),
-      })),
+      details: details.map(detailShown),
       claims: claimList(claims),
     };
   }
   if (view === 'device-confirm') {
-    const { scopes, place } = data as ViewData['device-confirm'];
-    return { ...shown, scopes: scopes.map(line), place: placeShown(place) };
+    const { scopes, resources, place } = data as ViewData['device-confirm'];
+    return {
+      ...shown,
+      scopes: scopes.map(line),
+      resources: resources.map(resourceShown),
+      place: placeShown(place),
+    };
   }
   if (view === 'account') {
     const { approvals } = data as ViewData['account'];
-    const cards = approvals.map(({ client: app, scopes, claims, resources, bindingMessage, place, ...rest }) => ({
-      ...rest,
-      client: presentClient(app, t('client.unnamed')),
-      scopes: scopes.map(line),
-      claims: claimList(claims),
-      resources: resources.map(resourceShown),
-      bindingMessage: bindingMessage === undefined ? undefined : plainText(bindingMessage),
-      place: placeShown(place),
-    }));
+    const cards = approvals.map(
+      ({ client: app, scopes, claims, resources, details, bindingMessage, place, ...rest }) => ({
+        ...rest,
+        client: presentClient(app, t('client.unnamed')),
+        scopes: scopes.map(line),
+        claims: claimList(claims),
+        resources: resources.map(resourceShown),
+        details: details.map(detailShown),
+        bindingMessage: bindingMessage === undefined ? undefined : plainText(bindingMessage),
+        place: placeShown(place),
+      }),
+    );
     return { ...shown, approvals: cards };
   }
   if (view === 'error') {
-    const { code } = data as ViewData['error'];
-    const key = Object.hasOwn(words.error.codes, code) ? code : (sameWords.get(code) ?? 'default');
+    const { code, words: other } = data as ViewData['error'];
+    const key = other ?? (Object.hasOwn(words.error.codes, code) ? code : (sameWords.get(code) ?? 'default'));
     return {
       ...shown,
       words: `error.codes.${key}`,

@@ -1,10 +1,11 @@
 import { type Client, errors, type Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
-import { SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { artifactsOfAccount } from './adapter.ts';
+import { askedScopes } from './asked-scopes.ts';
+import { type Detail, detailsOf } from './authorization-details.ts';
 import { type ScopesByResource, withEarlierConsent } from './earlier-consent.ts';
 import type { Place } from './features/decoupled.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
@@ -24,6 +25,8 @@ export type Approval = {
   claims: string[];
   /** What is asked for at other APIs. */
   resources: ScopesByResource;
+  /** … and in detail (RFC 9396). */
+  details: Detail[];
   bindingMessage: string | undefined;
   from: Place;
   askedAt: Date;
@@ -64,20 +67,6 @@ export const createApprovals = (
     return request;
   };
 
-  /** The scopes asked for, by whose they are: the person's own, and of each API that was named. */
-  const scopesOf = async (scope: unknown, resource: unknown) => {
-    const asked = String(scope ?? '').split(' ');
-    const identifiers = [resource ?? []].flat().map(String);
-    const found = await Promise.all(identifiers.map((identifier) => registry.find(identifier)));
-    const resources: ScopesByResource = Object.fromEntries(
-      identifiers.map((identifier, index) => [
-        identifier,
-        (found[index]?.scopes ?? []).map(({ name }) => name).filter((name) => asked.includes(name)),
-      ]),
-    );
-    return { scopes: asked.filter((name) => Object.hasOwn(SCOPES, name)), resources };
-  };
-
   const once = async (decide: () => Promise<void>): Promise<void> => {
     try {
       await decide();
@@ -101,8 +90,9 @@ export const createApprovals = (
             {
               id: sha256(String(jti)),
               client,
-              ...(await scopesOf(scope, resource)),
+              ...(await askedScopes(registry, scope, resource)),
               claims: claimsOf(claims),
+              details: detailsOf(params.authorization_details),
               bindingMessage: text(params.binding_message),
               from: { ip: ip ?? '', userAgent: userAgent ?? '' },
               askedAt: new Date(Number(iat) * 1000),
@@ -123,14 +113,17 @@ export const createApprovals = (
       const request = await find(userId, id);
       const clientId = String(request.clientId);
       const client = await provider.Client.find(clientId);
-      const { scopes, resources } = await scopesOf(request.scope, request.resource);
+      const { scopes, resources } = await askedScopes(registry, request.scope, request.resource);
       const claims = claimsOf(request.claims);
+      const rar = detailsOf(request.params?.authorization_details);
       const grant = new provider.Grant({ accountId: userId, clientId });
       grant.addOIDCScope(scopes.join(' '));
       grant.addOIDCClaims(claims);
       for (const [resource, names] of Object.entries(resources)) grant.addResourceScope(resource, names.join(' '));
+      for (const detail of rar) grant.addRar(detail as never);
       await grant.save();
-      await once(() => provider.backchannelResult(request, grant, { acr: ACR_PASSWORD, amr, authTime: at }));
+      const how = { acr: ACR_PASSWORD, amr, authTime: at, ...(rar.length > 0 && { rar: rar as never }) };
+      await once(() => provider.backchannelResult(request, grant, how));
       // Who comes second leaves a grant that nothing leads to, and that ends by itself.
       if (!client?.first_party) {
         const everything = await withEarlierConsent(consents, userId, clientId, resources);
@@ -145,6 +138,7 @@ export const createApprovals = (
           scopes,
           ...(claims.length > 0 && { claims }),
           ...(Object.keys(resources).length > 0 && { resources }),
+          ...(rar.length > 0 && { authorization_details: rar }),
         },
       });
     },

@@ -33,6 +33,9 @@ const fits = (value: unknown, most: number): boolean => {
   return values.length > 0 && values.length <= 50 && values.every(isScalar) && textOf(value).length <= most;
 };
 
+/** What a request that was found good asks for in detail. */
+export const detailsOf = (given: unknown): Detail[] => (typeof given === 'string' ? JSON.parse(given) : []);
+
 /** The types there are, by name, as oidc-provider asks them. */
 export type DetailTypes = Record<
   string,
@@ -64,8 +67,6 @@ export const detailTypesOf = (definitions: [identifier: string, DetailType][]): 
       definition.type,
       {
         async validate(ctx, detail) {
-          // An approval is given on the account page, which shows no details.
-          if (ctx.oidc.route === 'backchannel_authentication') invalid('authorization_details are not taken here');
           const { authorization_details: given, resource } = ctx.oidc.params ?? {};
           const text = String(given);
           if (text.length > MOST_BYTES || JSON.parse(text).length > MOST_DETAILS)

@@ -16,6 +16,7 @@ const members = {
   authorization_encrypted_response_alg: text,
   authorization_encrypted_response_enc: text,
   authorization_signed_response_alg: text,
+  backchannel_authentication_request_signing_alg: text,
   backchannel_client_notification_endpoint: text,
   backchannel_logout_session_required: z.boolean(),
   backchannel_logout_uri: text,

@@ -3,6 +3,7 @@ import { DomainError } from '../domain/errors.ts';
 import { randomSecret, type Secrets } from '../domain/secrets.ts';
 import type { ClientMetadata, ClientRecord } from '../storage/clients.ts';
 import { isInformative, isMetadata } from './client-metadata.ts';
+import { engineScope, foreignScopes } from './client-scopes.ts';
 import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
 import { ExchangePolicy, TOKEN_EXCHANGE } from './exchange-policy.ts';
@@ -38,7 +39,11 @@ const asDomainError = (error: unknown): unknown =>
   error instanceof errors.OIDCProviderError ? invalid(error.error_description ?? error.message) : error;
 
 /** What a client may be: our rules on top of the engine's. All of them throw `invalid_client_metadata`, naming the field. */
-export const createClientRules = (provider: Provider, secrets: Secrets) => {
+export const createClientRules = (
+  provider: Provider,
+  secrets: Secrets,
+  scopeNames: () => Promise<ReadonlySet<string>>,
+) => {
   /** @param unknown What becomes of members that nobody here knows. */
   const metadataOf = (requested: RequestedClient, clientId: string, unknown: 'refuse' | 'drop'): ClientMetadata => {
     const { client_id: _, client_secret: __, first_party: ___, ...asked } = requested;
@@ -83,6 +88,14 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     return { ...metadata, client_id: clientId };
   };
 
+  /** Every scope is somebody's: this service's own, or a resource server's. */
+  const knowsScopes = async ({ scope }: ClientMetadata): Promise<void> => {
+    const foreign = foreignScopes(scope);
+    const known = foreign.length > 0 ? await scopeNames() : new Set<string>();
+    const stray = foreign.find((one) => !known.has(one));
+    if (stray !== undefined) throw invalid(`scope: there is no ${stray.slice(0, 100)} here, nor at a resource server`);
+  };
+
   const usesSecret = (metadata: ClientMetadata): boolean =>
     !SECRETLESS.includes(metadata.token_endpoint_auth_method) || needsSecretAsKey(metadata);
 
@@ -91,6 +104,7 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
       // The engine's own rules decide (RFC 7591 §2, OIDC Registration §2), the same that hold when the client is used.
       const kept = await understoodMetadata(provider, {
         ...metadata,
+        scope: engineScope(metadata.scope),
         // Whether there is one is all that the rules look at.
         ...(secret !== null && { client_secret: 'kept apart' }),
       });
@@ -109,7 +123,10 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
       if (error instanceof DomainError) return {};
       throw error;
     });
-    const told = Object.entries({ ...record.metadata, ...filled }).filter(([name]) => isMetadata(name));
+    const { scope } = record.metadata;
+    const told = Object.entries({ ...record.metadata, ...filled, ...(scope !== undefined && { scope }) }).filter(
+      ([name]) => isMetadata(name),
+    );
     return { client_id: record.metadata.client_id, ...Object.fromEntries(told) };
   };
 
@@ -135,9 +152,10 @@ export const createClientRules = (provider: Provider, secrets: Secrets) => {
     const secret = secretive ? (askedSecret ?? randomSecret(32)) : undefined;
     const stored = secret === undefined ? null : storedSecret(secrets, clientId, secret, asKey);
     const record = { metadata, secret: stored, firstParty };
+    await knowsScopes(metadata);
     await understood(record);
     return { record, secret };
   };
 
-  return { metadataOf, usesSecret, understood, effective, prepare };
+  return { metadataOf, usesSecret, knowsScopes, understood, effective, prepare };
 };

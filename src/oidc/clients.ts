@@ -42,12 +42,13 @@ export type ClientRegistry = ReturnType<typeof createClientRegistry>;
 
 export const createClientRegistry = (
   provider: Provider,
-  { clients, atomically }: Pick<Stores, 'clients' | 'atomically'>,
+  { clients, resourceServers, atomically }: Pick<Stores, 'clients' | 'resourceServers' | 'atomically'>,
   known: KnownClients,
   secrets: Secrets,
   audit: Audit,
 ) => {
-  const { metadataOf, usesSecret, understood, effective, prepare } = createClientRules(provider, secrets);
+  const rules = createClientRules(provider, secrets, resourceServers.scopeNames);
+  const { metadataOf, usesSecret, knowsScopes, understood, effective, prepare } = rules;
 
   const shown = async (client: StoredClient): Promise<ShownClient> => ({
     metadata: await effective(client),
@@ -184,6 +185,7 @@ export const createClientRegistry = (
         const kept = value === undefined ? before.secret : storedSecret(secrets, clientId, value, asKey);
         const stored = kept && { hash: kept.hash, sealed: asKey ? kept.sealed : null };
         const record = { metadata, secret: secretive ? stored : null, firstParty };
+        await knowsScopes(metadata);
         await understood(record);
         const after = await clients.replace(before, record);
         if (after) await also?.(clientId);

@@ -7,10 +7,10 @@ import type { ExternalKey } from './external-keys.ts';
 import { authorizationDetails } from './features/authorization-details.ts';
 import { type ClientSettings, clientFeatures } from './features/clients.ts';
 import type { Decoupled } from './features/decoupled.ts';
+import { mtlsAliases } from './features/mtls.ts';
 import { type RequestAndKeySettings, requestsAndKeys } from './features/requests-and-keys.ts';
 import { resourceIndicators } from './features/resources.ts';
 import { exchanged } from './features/token-exchange.ts';
-import { createFindAccount } from './find-account.ts';
 import { findClient } from './find-client.ts';
 import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
@@ -38,6 +38,15 @@ export type EngineSettings = JwtSettings &
     /** How addresses that clients name are fetched. */
     outbound?: OutboundSettings | undefined;
   };
+
+/** Clients prove who they are in the same ways at every endpoint. */
+const endpointAuthentication = ({ clientAuthMethods, enabledJWA }: ReturnType<typeof requestsAndKeys>) =>
+  Object.fromEntries(
+    ['introspection', 'revocation'].flatMap((endpoint) => [
+      [`${endpoint}_endpoint_auth_methods_supported`, clientAuthMethods],
+      [`${endpoint}_endpoint_auth_signing_alg_values_supported`, enabledJWA.clientAuthSigningAlgValues],
+    ]),
+  );
 
 const DAY = 86_400;
 const HOUR = 3_600;
@@ -99,6 +108,12 @@ export const createConfiguration = (
     },
     discovery: {
       ...registering.discovery,
+      ...mtlsAliases(settings.mtls),
+      // RFC 8414 §2: left out, they would be one by client_secret_basic alone, and the other by who knows what.
+      ...endpointAuthentication(asking),
+      // OpenID Connect Initiating User Registration §3
+      prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
+      service_documentation: `${settings.issuer}/docs`,
       ui_locales_supported: ['en', 'zh-CN'],
       claim_types_supported: ['normal'],
       // RFC 9728 §4: our own API; others name us themselves.
@@ -162,7 +177,6 @@ export const createConfiguration = (
         postLogoutSuccessSource: (ctx) => pages.loggedOut(ctx),
       },
     },
-    findAccount: createFindAccount(accounts),
     interactions: { policy: createInteractionPolicy(), url: (_ctx, interaction) => `/interaction/${interaction.uid}` },
     issueRefreshToken: async (_ctx, client, source) =>
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),

@@ -2,7 +2,7 @@
 // test/oidc/engine-internals.test.ts pins that behaviour.
 import { randomUUID } from 'node:crypto';
 import { decodeProtectedHeader } from 'jose';
-import { type Client, type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { type Client, errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
 import type { Replays } from './replays.ts';
@@ -212,4 +212,48 @@ export const introspectionJwt = (ctx: KoaContextWithOIDC, told: Record<string, u
   const token = new IdToken({}, { ctx });
   token.extra = { token_introspection: told, aud: told.aud };
   return token.issue({ use: 'introspection' });
+};
+
+/**
+ * Says of an id_token_hint that is encrypted what is wrong with it (OIDC Core §3.1.2.1: who has it decrypts it first). It was encrypted to a
+ * key that only the client has.
+ * Relies on: the engine asks `IdToken.validate(hint, client)`, and hands on errors of its own kind.
+ */
+export const refuseEncryptedHints = (provider: Provider): void => {
+  const IdToken = provider.IdToken as unknown as { validate(hint: string, client: Client): Promise<unknown> };
+  const { validate } = IdToken;
+  IdToken.validate = async function (hint, client) {
+    if (hint.split('.').length === 5)
+      throw new errors.InvalidRequest('id_token_hint is encrypted: send the signed ID Token that is inside');
+    return validate.call(this, hint, client);
+  };
+};
+
+/** A request's parameters, as the engine has them. */
+export type RequestParams = { resource?: unknown; grant_type?: unknown };
+
+/**
+ * Lets `read` say which resources a request names, however they come: in the address, in a form, pushed, or in a signed request.
+ * Relies on: the engine assigns `ctx.oidc.params` as a whole, and writes what a request object says on that.
+ */
+export const readResources = (
+  provider: Provider,
+  read: (resource: unknown, params: RequestParams) => unknown,
+): void => {
+  const assigned = new WeakMap<object, RequestParams>();
+  const { OIDCContext } = provider as unknown as { OIDCContext: { prototype: object } };
+  Object.defineProperty(OIDCContext.prototype, 'params', {
+    get(this: object) {
+      return assigned.get(this);
+    },
+    set(this: object, params: RequestParams) {
+      assigned.set(this, params);
+      if (!('resource' in params)) return;
+      let resource = read(params.resource, params);
+      const set = (value: unknown): void => {
+        resource = read(value, params);
+      };
+      Object.defineProperty(params, 'resource', { get: () => resource, set, enumerable: true, configurable: true });
+    },
+  });
 };

@@ -1,6 +1,7 @@
 import type { Secrets } from '../domain/secrets.ts';
 import type { Clients } from '../storage/clients.ts';
 import type { ClientDocumentReader } from './client-documents.ts';
+import { engineScope, foreignScopes } from './client-scopes.ts';
 import { openClientSecret } from './client-secrets.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
@@ -51,10 +52,13 @@ export const createKnownClients = (clients: Clients, secrets: Secrets, documents
       );
     }
     const { metadata, secret, firstParty, previousSecret, createdAt, registration } = record;
+    const ofResources = foreignScopes(metadata.scope);
     const former = previousSecret && previousSecret.expiresAt.getTime() > Date.now() ? previousSecret : undefined;
     const known = {
       metadata: {
         ...metadata,
+        scope: engineScope(metadata.scope),
+        resource_scopes: ofResources.length > 0 ? ofResources : undefined,
         client_secret:
           secret === null
             ? undefined

@@ -1,4 +1,5 @@
 import { createSecretKey } from 'node:crypto';
+import type { Middleware } from 'koa';
 import type { ResourceServer } from 'oidc-provider';
 import type { User } from '../domain/accounts.ts';
 import { KEY_SCOPES } from '../domain/claims.ts';
@@ -38,3 +39,25 @@ export const ownResourceServer = ({ issuer, jwtAlgorithm, jwtSecretKey, accessTo
           : { alg: jwtAlgorithm },
     },
   }) satisfies ResourceServer;
+
+/** What our own API says of itself (RFC 9728). */
+export const PROTECTED_RESOURCE_METADATA = '/.well-known/oauth-protected-resource';
+
+/** RFC 9728 §5.1: what a 401 or 403 says besides its scheme, so that whoever is refused finds out where tokens come from. */
+export const resourceMetadataOf = (issuer: string): string =>
+  `resource_metadata="${issuer}${PROTECTED_RESOURCE_METADATA}"`;
+
+/** The same for the one endpoint of the engine's that takes access tokens. */
+export const nameResourceMetadata =
+  (issuer: string): Middleware =>
+  async (ctx, next) => {
+    await next();
+    if (ctx.path !== '/oauth/userinfo') return;
+    // One for each scheme, with its parameters.
+    const challenges = [ctx.res.getHeader('WWW-Authenticate') ?? []].flat();
+    if (challenges.length > 0)
+      ctx.set(
+        'WWW-Authenticate',
+        challenges.map((one) => `${one}, ${resourceMetadataOf(issuer)}`),
+      );
+  };

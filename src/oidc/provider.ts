@@ -13,14 +13,20 @@ import {
   compareHashedClientSecrets,
   deriveSuccessors,
   detectReplays,
+  readResources,
+  refuseEncryptedHints,
   takeFormerKeys,
   takeIdTokensAlone,
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
+import { pairwise } from './features/pairwise.ts';
+import { requestedResources } from './features/resources.ts';
 import { JWKS_MAX_AGE_SECONDS } from './keyring.ts';
 import type { KnownClients } from './known-clients.ts';
 import { createOutbound } from './outbound.ts';
+import { nameResourceMetadata } from './own-resource.ts';
 import { isRegisteredButForPort } from './redirect-uris.ts';
+import { nameRefusals } from './refusals.ts';
 import { createReplays } from './replays.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 import { guardSecrets, throttleTokenEndpoints } from './throttle-clients.ts';
@@ -43,6 +49,7 @@ export const createProvider = (
   const outbound = createOutbound(settings.outbound ?? {});
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound, decoupled),
+    ...pairwise(secrets, accounts, stores.pairwiseSubjects),
     adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
@@ -51,6 +58,9 @@ export const createProvider = (
   takeIdTokensAlone(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
+  readResources(provider, requestedResources(settings.issuer));
+  refuseEncryptedHints(provider);
+  provider.use(nameRefusals);
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
   provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
@@ -80,6 +90,7 @@ export const createProvider = (
     // RFC 9110 §13.1.2
     if (ctx.fresh) ctx.status = 304;
   });
+  provider.use(nameResourceMetadata(settings.issuer));
   provider.use(async (ctx, next) => {
     await next();
     // Nobody is signed in, so there is nothing to confirm: go where confirming leads. (The engine would send a form that

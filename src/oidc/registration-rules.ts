@@ -59,10 +59,10 @@ const refuseExchange = (metadata: Metadata): void => {
     );
 };
 
-/** RFC 7591 §3.2.1 lets a server replace what it cannot grant: scopes of resource servers are not a client's to list. */
-const scopeOf = (scope: unknown): string | undefined => {
+/** RFC 7591 §3.2.1 lets a server replace what it does not know. */
+const scopeOf = (scope: unknown, ofResources: ReadonlySet<string>): string | undefined => {
   if (typeof scope !== 'string') return undefined;
-  const known = scope.split(' ').filter((one) => Object.hasOwn(SCOPES, one));
+  const known = scope.split(' ').filter((one) => Object.hasOwn(SCOPES, one) || ofResources.has(one));
   return known.length > 0 ? known.join(' ') : undefined;
 };
 
@@ -92,14 +92,19 @@ const asAnybody = (metadata: Metadata): Metadata => {
 /**
  * Metadata as a client may register them itself; what nobody here knows is left out (RFC 7591 §2).
  *
+ * @param ofResources The scopes of resource servers.
  * @throws {RegistrationError}
  */
-export const selfRegistered = (requested: Metadata, registration: SelfRegistration): Metadata => {
+export const selfRegistered = (
+  requested: Metadata,
+  registration: SelfRegistration,
+  ofResources: ReadonlySet<string>,
+): Metadata => {
   refuseSoftwareStatement(requested);
   refuseExchange(requested);
   const open = registration === 'open';
   checkRedirectUris(requested, !open);
   const known = Object.fromEntries(Object.entries(requested).filter(([name]) => isMetadata(name)));
-  const metadata: Metadata = { ...known, scope: scopeOf(known.scope) };
+  const metadata: Metadata = { ...known, scope: scopeOf(known.scope, ofResources) };
   return open ? asAnybody(metadata) : metadata;
 };

@@ -43,7 +43,7 @@ export const createClientRegistrations = (
   clients: ClientRegistry,
   known: KnownClients,
   initialTokens: InitialAccessTokens,
-  { registrations, clients: stored, atomically }: Stores,
+  { registrations, resourceServers, clients: stored, atomically }: Stores,
   secrets: Secrets,
   audit: Audit,
 ) => {
@@ -77,7 +77,7 @@ export const createClientRegistrations = (
       if (initialToken === undefined && policy !== 'open') throw missing();
       if (initialToken !== undefined && !(await initialTokens.isLive(initialToken))) throw missing();
       const registration: SelfRegistration = initialToken === undefined ? 'open' : 'token';
-      const metadata = selfRegistered(requested, registration);
+      const metadata = selfRegistered(requested, registration, await resourceServers.scopeNames());
       const registrationToken = randomSecret(32);
       return told(async () => {
         const client = await clients.add(metadata, false, {
@@ -123,7 +123,7 @@ export const createClientRegistrations = (
         throw new RegistrationError('invalid_request', 'client_id must be there, and the client’s own');
       const { client_secret } = requested;
       const metadata = {
-        ...selfRegistered(requested, before.registration),
+        ...selfRegistered(requested, before.registration, await resourceServers.scopeNames()),
         ...(client_secret != null && { client_secret }),
       };
       const registrationToken = randomSecret(32);

@@ -18,6 +18,7 @@ import { migrate, pendingMigrations } from './migrator.ts';
 import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingCalls } from './outgoing-calls.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
+import { createPairwiseSubjects } from './pairwise-subjects.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRegistrations } from './registrations.ts';
@@ -192,6 +193,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       resourceServers: createResourceServers(prisma),
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),
+      pairwiseSubjects: createPairwiseSubjects(prisma),
       signIns: createSignIns(prisma, pool),
       artifacts,
       rateLimits: createRateLimits(redis, redisPrefix),

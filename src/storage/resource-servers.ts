@@ -73,6 +73,13 @@ export const createResourceServers = (prisma: PrismaClient) => {
       return rows.map(({ identifier, type }) => [identifier, type]);
     },
 
+    /** The names of all scopes. */
+    async scopeNames(): Promise<ReadonlySet<string>> {
+      const rows = await prisma.$queryRaw<{ name: string }[]>`
+        SELECT DISTINCT scope ->> 'name' AS name FROM resource_servers, jsonb_array_elements(scopes) AS s (scope)`;
+      return new Set(rows.map(({ name }) => name));
+    },
+
     /** False when there is one of this identifier. */
     async create(record: ResourceServerRecord, identifierKey: string): Promise<StoredResourceServer | undefined> {
       try {

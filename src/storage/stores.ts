@@ -11,6 +11,7 @@ import type { InitialAccessTokens } from './initial-access-tokens.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { OutgoingCalls } from './outgoing-calls.ts';
 import type { OutgoingMails } from './outgoing-mails.ts';
+import type { PairwiseSubjects } from './pairwise-subjects.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Registrations } from './registrations.ts';
 import type { ResourceServers } from './resource-servers.ts';
@@ -40,6 +41,7 @@ export type Stores = {
   resourceServers: ResourceServers;
   signingKeys: SigningKeys;
   consents: Consents;
+  pairwiseSubjects: PairwiseSubjects;
   signIns: SignIns;
   artifacts: Artifacts;
   rateLimits: RateLimits;

@@ -1,10 +1,13 @@
 // OpenID Connect CIBA Core 1.0, poll and ping: an app asks, and the person approves on their account page.
+import { randomUUID } from 'node:crypto';
 import test from 'ava';
+import { decodeJwt } from 'jose';
 import * as oidc from 'openid-client';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { type AppServer, startAppServer } from '../helpers/app-server.ts';
 import { type Browser, createBrowser, type Visited } from '../helpers/browser.ts';
 import { AUTHORITY } from '../helpers/certificates.ts';
+import { newKey, signed } from '../helpers/client-keys.ts';
 import { jsonOf, newApp, newPerson, type Person, refusal } from '../helpers/relying-party.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -269,7 +272,7 @@ test('§13: what is wrong with a request is said by its code', async (t) => {
     t.is((await ask(pinged, { ...hint, client_notification_token: token })).error, 'invalid_request');
   t.is((await ask({ ...client, client_secret: 'wrong' }, hint)).status, 401);
   const { client: other } = await newApp(server);
-  t.regex(String((await ask(other, hint)).error_description), /not allowed for this client/);
+  t.is((await ask(other, hint)).error, 'unauthorized_client', '§13');
   t.notRegex(server.log(), /"level":50/, 'a client’s mistake is no error of ours');
 });
 
@@ -464,4 +467,85 @@ test('RFC 8707: what is asked for at another API is shown in its owner’s words
   t.deepEqual(consent?.resources, { [NOTES]: ['notes:read'] });
   const unknown = await ask(client, { login_hint: person.email, resource: 'https://unknown.example/' });
   t.is(unknown.error, 'invalid_target');
+});
+
+test('RFC 9396: what is asked for in detail is shown in words, escaped, and what was approved is in the token', async (t) => {
+  const BANK = 'https://bank.example/';
+  const field = (name: string, label: string) => ({ name, label: { en: label }, required: true, max_length: 40 });
+  await server.resources.create({
+    identifier: BANK,
+    name: 'Bank',
+    scopes: [{ name: 'accounts', description: { en: 'See accounts' } }],
+    defaultScopes: ['accounts'],
+    tokenFormat: 'jwt',
+    ttlSeconds: 600,
+    signingAlg: null,
+    introspectionClients: [],
+    detailTypes: [
+      {
+        type: 'payment',
+        description: { en: 'Make a payment' },
+        fields: [field('amount', 'Amount'), field('creditor', 'To')],
+      },
+    ],
+  });
+  const person = await newPerson(server);
+  const { browser } = await atAccount(person);
+  const { client } = await newTill({ authorization_details_types: ['payment'] });
+  const detail = { type: 'payment', amount: '12.50 EUR', creditor: 'Merchant <b>A</b>' };
+  const request = (details: unknown) =>
+    ask(client, {
+      login_hint: person.email,
+      scope: 'openid accounts',
+      resource: BANK,
+      authorization_details: JSON.stringify(details),
+    });
+  for (const bad of [[{ ...detail, type: 'other' }], [{ ...detail, more: 1 }], [{ type: 'payment' }], 'x'])
+    t.is((await request(bad)).error, 'invalid_authorization_details', JSON.stringify(bad));
+  const asked = await request([detail]);
+  const { html } = await browser.go('/account');
+  t.regex(html, /Make a payment/);
+  t.regex(html, /12\.50 EUR/);
+  t.true(html.includes('Merchant &lt;b&gt;A&lt;/b&gt;'));
+  await decide(browser, 'approve');
+  const body = new URLSearchParams({
+    ...credentials(client),
+    grant_type: GRANT,
+    auth_req_id: String(asked.auth_req_id),
+    resource: BANK,
+  });
+  const got = await jsonOf(await fetch(`${server.origin}/oauth/token`, { method: 'POST', body }));
+  t.deepEqual(got.authorization_details, [detail]);
+  t.deepEqual(decodeJwt(String(got.access_token)).authorization_details, [detail]);
+  const [given] = (await server.audit.listOf(person.id, 20)).filter(({ type }) => type === 'approval.given');
+  t.like(given?.details, { authorization_details: [detail] });
+});
+
+test('§7.1.1: a request may be signed, and has to be where the client says so; not by what others could make', async (t) => {
+  const person = await newPerson(server);
+  const key = await newKey('ES256');
+  const { client } = await newTill({ jwks: key.jwks, backchannel_authentication_request_signing_alg: 'ES256' });
+  t.is(client.backchannel_authentication_request_signing_alg, 'ES256');
+  const claims = (more: object = {}) => {
+    const now = Math.floor(Date.now() / 1000);
+    const times = { iat: now, nbf: now, exp: now + 60, jti: randomUUID() };
+    return { iss: client.client_id, aud: server.issuer, ...times, scope: 'openid', login_hint: person.email, ...more };
+  };
+  const send = async (params: Record<string, string>) => {
+    const body = new URLSearchParams({ ...credentials(client), ...params });
+    return jsonOf(await fetch(`${server.origin}/oauth/backchannel`, { method: 'POST', body }));
+  };
+  t.truthy((await send({ request: await signed(claims(), key) })).auth_req_id);
+  t.is((await send({ scope: 'openid', login_hint: person.email })).error, 'invalid_request', 'unsigned');
+  const stranger = await newKey('ES256');
+  for (const request of [
+    await signed(claims(), { ...stranger, kid: key.kid }),
+    await signed(claims({ aud: 'https://other.example' }), key),
+    await signed(claims({ exp: Math.floor(Date.now() / 1000) - 60 }), key),
+    await signed(claims({ iss: 'other' }), key),
+  ])
+    t.is((await send({ request })).error, 'invalid_request');
+  await t.throwsAsync(newTill({ backchannel_authentication_request_signing_alg: 'HS256' }), {
+    code: 'invalid_client_metadata',
+  });
 });

@@ -299,7 +299,7 @@ test('what clients sign with is not what we sign with: an ID token is no asserti
   t.is(decodeProtectedHeader(String(tokens.id_token)).alg, 'HS256');
   t.is(decodeJwt(String(tokens.id_token)).iss, server.issuer);
   t.regex(String(await errorOf(await token(presented(String(tokens.id_token))))), /^invalid_/);
-  t.is(await refusal(oidc.clientCredentialsGrant(rp)), 'invalid_request', 'it is not registered for the grant');
+  t.is(await refusal(oidc.clientCredentialsGrant(rp)), 'unauthorized_client', 'it is not registered for the grant');
 });
 
 test('RFC 7517 §5: keys are read from jwks_uri; where nothing good is there, the client is told so and nothing is ours to mend', async (t) => {

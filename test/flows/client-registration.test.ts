@@ -14,6 +14,7 @@ import {
   passThrough,
   redeem,
   register as registerByOperator,
+  told,
 } from '../helpers/relying-party.ts';
 import { bearer, createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -128,10 +129,56 @@ test.serial(
     });
     t.not(client.client_id, 'my-own');
     t.false('made_up' in client || 'first_party' in client || 'tos_uri' in client);
-    t.is(client.scope, 'openid profile', 'scopes of resource servers are theirs to give');
+    t.is(client.scope, 'openid profile', 'nobody has such a scope');
     t.deepEqual(client.grant_types, ['authorization_code', 'refresh_token']);
     const { body } = await rest.get(`/admin/clients/${client.client_id}`, admin);
     t.like(body, { first_party: false, registration: 'open' });
+  },
+);
+
+test.serial(
+  'RFC 7591 §2: scopes of resource servers are told as they were asked for, and hold the client to nothing',
+  async (t) => {
+    const identifier = 'https://tools.example/mcp';
+    const words = (name: string) => ({ name, description: { en: name } });
+    await server.resources.create({
+      identifier,
+      name: 'Tools',
+      scopes: ['tools:call', 'tools:change'].map(words),
+      defaultScopes: [],
+      tokenFormat: 'opaque',
+      ttlSeconds: 600,
+      signingAlg: null,
+      introspectionClients: [],
+      detailTypes: [],
+    });
+    const redirect_uri = 'https://tools.example/callback';
+    const client = await registered({ redirect_uris: [redirect_uri], scope: 'openid tools:call nobody:knows' });
+    t.is(client.scope, 'openid tools:call');
+    const { path, auth } = managed(client);
+    t.is((await rest.get(path, auth)).body.scope, 'openid tools:call');
+    const updated = await rest.put(
+      path,
+      { ...PUBLIC, client_id: client.client_id, redirect_uris: [redirect_uri], scope: 'tools:call' },
+      auth,
+    );
+    t.is(updated.body.scope, 'tools:call');
+    const only = await registered({ redirect_uris: [redirect_uri], scope: 'openid tools:call' });
+    const rp = await discover(server, only.client_id, {}, oidc.None());
+    const ask = async (scope: string) => {
+      const browser = createBrowser(server.issuer);
+      const started = await authorizationRequest(rp, { redirect_uri, resource: identifier, scope });
+      return { started, arrived: await passThrough(browser, await browser.go(started.url), person) };
+    };
+    const { started, arrived } = await ask('openid tools:call tools:change');
+    const tokens = await oidc.authorizationCodeGrant(
+      rp,
+      arrived.url,
+      { pkceCodeVerifier: started.verifier, expectedState: started.state, expectedNonce: started.nonce ?? '' },
+      { resource: identifier },
+    );
+    t.is(tokens.scope, 'tools:call tools:change', 'step-up');
+    t.is(told((await ask('openid email')).arrived).error, 'invalid_scope', 'of ours, what it has registered for');
   },
 );
 

@@ -175,7 +175,49 @@ test('discovery and JWKS are for everybody', async (t) => {
     t.is(allowed(await fetch(`${server.origin}${path}`, { headers: { origin: STRANGER } })), STRANGER);
 });
 
-test('our own API, and registration, are for no page of others', async (t) => {
-  for (const path of ['/users/me', '/auth/login', '/oauth/register', '/admin/clients'])
+test('our own API is for no page of others, nor is what a client manages its registration with', async (t) => {
+  for (const path of ['/users/me', '/auth/login', '/oauth/register/some-client', '/admin/clients'])
     t.deepEqual(corsHeaders(await preflight(path, ORIGIN)), [], path);
+});
+
+test('where anybody may register, any page may: a host that runs in a browser registers from there', async (t) => {
+  const asked = await preflight('/oauth/register', STRANGER);
+  t.is(asked.status, 204);
+  t.is(allowed(asked), '*');
+  t.is(asked.headers.get('access-control-allow-headers'), '*');
+  t.is(asked.headers.get('access-control-allow-credentials'), null, 'no cookies');
+  const register = (metadata: object, at = server) =>
+    fetch(`${at.origin}/oauth/register`, {
+      method: 'POST',
+      headers: { origin: STRANGER, 'content-type': 'application/json' },
+      body: JSON.stringify(metadata),
+    });
+  const metadata = { redirect_uris: ['http://localhost:6274/oauth/callback'], token_endpoint_auth_method: 'none' };
+  const done = await register(metadata);
+  t.is(done.status, 201);
+  t.is(allowed(done), '*');
+  const refused = await register({ redirect_uris: [] });
+  t.is(refused.status, 400);
+  t.is(allowed(refused), '*', 'it learns what it did wrong');
+
+  const strict = await startServer({ registration: 'token' }, server);
+  t.teardown(() => strict.close());
+  t.deepEqual(corsHeaders(await preflight('/oauth/register', STRANGER, strict)), []);
+  t.deepEqual(corsHeaders(await register(metadata, strict)), []);
+});
+
+test('what our API says of itself is for everybody, whatever headers a page adds', async (t) => {
+  const path = '/.well-known/oauth-protected-resource';
+  t.is(allowed(await fetch(`${server.origin}${path}`, { headers: { origin: STRANGER } })), '*');
+  const asked = await fetch(`${server.origin}${path}`, {
+    method: 'OPTIONS',
+    headers: {
+      origin: STRANGER,
+      'access-control-request-method': 'GET',
+      'access-control-request-headers': 'mcp-protocol-version',
+    },
+  });
+  t.is(asked.status, 204);
+  t.is(asked.headers.get('access-control-allow-headers'), '*');
+  t.is(asked.headers.get('access-control-allow-methods'), 'GET');
 });

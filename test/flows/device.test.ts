@@ -98,6 +98,32 @@ test('§3.3: the page shows the app, what it asks for, and where it was started,
   t.regex((await enter(chinese, user_code)).html, /这|设备/);
 });
 
+test('§3.3: … and what is asked for at another API in its owner’s words', async (t) => {
+  const NOTES = 'https://notes.example/api';
+  await server.resources.create({
+    identifier: NOTES,
+    name: 'Acme <b>Notes</b>',
+    scopes: [
+      { name: 'notes:read', description: { en: 'Read your notes', 'zh-CN': '读取您的笔记' } },
+      { name: 'notes:write', description: { en: 'Change your notes' } },
+    ],
+    defaultScopes: [],
+    tokenFormat: 'opaque',
+    ttlSeconds: 600,
+    signingAlg: null,
+    introspectionClients: [],
+    detailTypes: [],
+  });
+  const { client } = await television();
+  const { user_code } = await asked(client.client_id, { scope: 'openid notes:read', resource: NOTES });
+  const { html } = await enter(createBrowser(server.issuer), user_code);
+  t.true(html.includes('Acme &lt;b&gt;Notes'));
+  t.regex(html, /notes\.example/);
+  t.regex(html, /Read your notes/);
+  t.notRegex(html, /notes:read|Change your notes/);
+  t.regex((await enter(createBrowser(server.issuer, { 'accept-language': 'zh-CN' }), user_code)).html, /读取您的笔记/);
+});
+
 test('§3.3.1: verification_uri_complete fills in the code, and still asks', async (t) => {
   const { client } = await television();
   const { user_code, verification_uri_complete, device_code } = await asked(client.client_id);
@@ -283,7 +309,7 @@ test('§3.1: only clients that are registered for the grant, and prove who they 
   const plain = await newApp(server, { token_endpoint_auth_method: 'none' });
   const refused = await ask(plain.client.client_id);
   t.is(refused.status, 400);
-  t.regex(String((await jsonOf(refused)).error_description), /not allowed for this client/);
+  t.is((await jsonOf(refused)).error, 'unauthorized_client');
   t.is((await ask('nobody')).status, 401);
   const { client, rp } = await newApp(server, DEVICE);
   t.is((await ask(client.client_id)).status, 401, 'a confidential client without its secret');

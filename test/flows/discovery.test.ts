@@ -119,6 +119,23 @@ test('the document says what the service can', async (t) => {
       'private_key_jwt',
       'none',
     ],
+    ...Object.fromEntries(
+      ['introspection', 'revocation'].flatMap((endpoint) => [
+        [`${endpoint}_endpoint_auth_methods_supported`, document.token_endpoint_auth_methods_supported],
+        [
+          `${endpoint}_endpoint_auth_signing_alg_values_supported`,
+          document.token_endpoint_auth_signing_alg_values_supported,
+        ],
+      ]),
+    ),
+    prompt_values_supported: ['none', 'login', 'consent', 'select_account'],
+    protected_resources: [server.issuer],
+    authorization_details_types_supported: [],
+    device_authorization_endpoint: `${server.issuer}/oauth/device_authorization`,
+    backchannel_authentication_endpoint: `${server.issuer}/oauth/backchannel`,
+    backchannel_token_delivery_modes_supported: ['poll', 'ping'],
+    backchannel_logout_supported: true,
+    dpop_signing_alg_values_supported: ['ES256', 'EdDSA', 'Ed25519', 'PS256'],
     subject_types_supported: ['public', 'pairwise'],
     pushed_authorization_request_endpoint: `${server.issuer}/oauth/par`,
     request_parameter_supported: true,

@@ -117,6 +117,14 @@ test('ui_locales decides the language of every page, before what the browser pre
   t.regex((await go(rp, { ui_locales: 'xx-YY ??' })).html, /<html lang="en">/);
 });
 
+test('an id_token_hint that is encrypted still is refused, in words that help (OIDC Core §3.1.2.1)', async (t) => {
+  const { rp } = await newApp(server);
+  const { url } = await authorizationRequest(rp, { id_token_hint: 'a.b.c.d.e' });
+  const answer = told(await createBrowser(server.issuer).go(url));
+  t.is(answer.error, 'invalid_request');
+  t.regex(answer.error_description ?? '', /encrypted/);
+});
+
 test('acr_values that we can meet are met, and said so in the ID token', async (t) => {
   const { rp } = await newApp(server);
   const { tokens } = await signIn(createBrowser(server.issuer), rp, person, { acr_values: 'aal9 aal1' });

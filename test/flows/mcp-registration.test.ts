@@ -147,7 +147,7 @@ test('the consent page says where an unverified host leads, and warns of one tha
   t.regex(consent.html, /127\.0\.0\.1/);
   t.regex(consent.html, /id="unverified"/);
   t.regex(consent.html, /id="local-only"/);
-  t.regex(consent.html, /read your notes in the demo/);
+  t.regex(consent.html, /Read your notes in the demo/);
 });
 
 test('discovery tells MCP hosts all that they look for', async (t) => {

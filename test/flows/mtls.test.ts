@@ -236,3 +236,30 @@ test('RFC 8705 §3.3, §5: discovery says so', async (t) => {
   for (const method of ['tls_client_auth', 'self_signed_tls_client_auth'])
     t.true((document.token_endpoint_auth_methods_supported as string[]).includes(method), method);
 });
+
+test('RFC 8705 §5: an origin of its own for clients with certificates is named in discovery, and the library goes there', async (t) => {
+  const origin = 'https://mtls.id.example';
+  const apart = await startServer({ trustProxy: 1, mtls: { ...HEADERS, origin } }, server);
+  t.teardown(() => apart.close());
+  const document = await jsonOf(await fetch(`${apart.origin}/.well-known/openid-configuration`));
+  const aliases = document.mtls_endpoint_aliases as Record<string, string>;
+  for (const [name, alias] of Object.entries(aliases))
+    t.is(alias.replace(origin, String(document.issuer)), String(document[name]), name);
+  t.true('token_endpoint' in aliases && 'userinfo_endpoint' in aliases);
+  const { client_id } = await byName({ tls_client_auth_san_dns: 'client.example' });
+  const rp = new oidc.Configuration(
+    document as unknown as oidc.ServerMetadata,
+    client_id,
+    { use_mtls_endpoint_aliases: true },
+    oidc.TlsClientAuth(),
+  );
+  // The connection with the certificate, and the proxy at its end.
+  rp[oidc.customFetch] = (url, { headers, ...options }) => {
+    t.true(url.startsWith(origin), url);
+    const all = { ...headers, ...shown(CLIENT_ONE) };
+    return fetch(url.replace(origin, apart.origin), { ...options, headers: all } as RequestInit);
+  };
+  const { access_token } = await oidc.clientCredentialsGrant(rp);
+  t.true((await oidc.tokenIntrospection(rp, access_token)).active);
+  t.false('mtls_endpoint_aliases' in (await jsonOf(await fetch(`${server.origin}/.well-known/openid-configuration`))));
+});

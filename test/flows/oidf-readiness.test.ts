@@ -80,6 +80,7 @@ test('a logout without parameters shows a page; a bad id_token_hint never redire
       t.is(page.status, 400);
       t.is(page.url.origin, server.issuer);
       t.notRegex(page.html, /app\.example\/after/);
+      t.regex(page.html, /sign-out link/);
     }
   for (const query of ['', '?state=x']) {
     const page = await browser.go(`/oauth/logout${query}`);

@@ -5,6 +5,7 @@ import test from 'ava';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
 import { AUTHORITY, LOCALHOST } from '../helpers/certificates.ts';
+import { newKey } from '../helpers/client-keys.ts';
 import {
   authorizationRequest,
   jsonOf,
@@ -211,4 +212,49 @@ test('a sector whose host is down, or says otherwise later, stops nobody from si
   const headers = { authorization: `Bearer ${tokens.access_token}` };
   const elsewhere = await fetch(`${beside.origin}/oauth/userinfo`, { headers });
   t.is((await jsonOf(elsewhere)).sub, sub);
+});
+
+test('CIBA Core §4, §7.1: a client that may ask for approvals names a person by its own ID token of them, and by no other', async (t) => {
+  const who = await newPerson(server);
+  const key = await newKey('ES256');
+  documents['/keys'] = JSON.stringify(key.jwks);
+  const till = (more: Record<string, unknown> = {}) =>
+    newApp(
+      server,
+      {
+        subject_type: 'pairwise',
+        token_endpoint_auth_method: 'private_key_jwt',
+        jwks_uri: `${host}/keys`,
+        grant_types: ['urn:openid:params:grant-type:ciba'],
+        backchannel_token_delivery_mode: 'poll',
+        response_types: [],
+        redirect_uris: [],
+        ...more,
+      },
+      { auth: oidc.PrivateKeyJwt({ key: key.privateKey, kid: key.kid }) },
+    );
+  const { rp } = await till();
+  const browser = createBrowser(server.issuer);
+  await browser.submit(await browser.go('/login'), 'sign-in', { login: who.email, password: who.password });
+  const approved = async (hint: Record<string, string>) => {
+    const request = await oidc.initiateBackchannelAuthentication(rp, { scope: 'openid', ...hint });
+    const page = await browser.go('/account');
+    const [, id = ''] = /id="(approve-[^"]+)"/.exec(page.html) ?? [];
+    await browser.submit(page, id);
+    return oidc.pollBackchannelAuthenticationGrant(rp, request);
+  };
+  const first = await approved({ login_hint: who.email });
+  const subject = first.claims()?.sub;
+  t.not(subject, who.id);
+  const id_token_hint = String(first.id_token);
+  t.is((await approved({ id_token_hint })).claims()?.sub, subject);
+
+  const ask = (config: oidc.Configuration, hint: string) =>
+    refusal(oidc.initiateBackchannelAuthentication(config, { scope: 'openid', id_token_hint: hint }));
+  t.is(await ask((await till()).rp, id_token_hint), 'invalid_request', 'another client');
+  const { rows } = await server.database.pool.query('SELECT * FROM pairwise_subjects WHERE user_id = $1', [who.id]);
+  t.is(rows.length, 1);
+  t.not(rows[0].subject_hash, subject, 'what an app knows somebody by is nobody else’s to read');
+  await server.database.pool.query('DELETE FROM users WHERE id = $1', [who.id]);
+  t.is(await ask(rp, id_token_hint), 'unknown_user_id');
 });

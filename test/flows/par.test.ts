@@ -192,7 +192,7 @@ for (const [what, change, error] of [
 
 test('RFC 9126 §2.3: only a form by POST is taken, of a sensible size', async (t) => {
   const app = await newApp(server);
-  t.is((await fetch(`${server.issuer}/oauth/par`)).status, 404);
+  t.is((await fetch(`${server.issuer}/oauth/par`)).status, 405);
   t.is((await push({}, { body: '{}', headers: { 'content-type': 'application/json' } })).status, 400);
   const large = await push({ ...(await form(app)), state: 'x'.repeat(100_000) });
   t.true(large.status === 413 || large.status === 400, String(large.status));

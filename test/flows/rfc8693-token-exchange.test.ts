@@ -115,6 +115,18 @@ test('§2.1: with an actor_token the actor is whose token that is; somebody else
   t.is(await refusal(exchange(front.rp, token, { actor_token_type: ACCESS_TOKEN })), 'invalid_request');
 });
 
+test('§5: at the API that a token is for already, it becomes one for less, and never for more', async (t) => {
+  const resource = 'https://narrow.example/';
+  const narrowing = await service({ resources: [resource] });
+  await register(resource, [narrowing.client.client_id]);
+  const { token } = await tokenFor(resource);
+  const at = { resource };
+  t.is(await refusal(exchange(narrowing.rp, token, { ...at, scope: 'write' })), 'invalid_scope');
+  t.is(await refusal(exchange(narrowing.rp, token, { ...at, scope: 'read write' })), 'invalid_scope');
+  t.is((await exchange(narrowing.rp, token, { ...at, scope: 'read' })).scope, 'read');
+  t.is((await exchange(narrowing.rp, token, at)).scope, 'read', 'what it was for, where nothing is said');
+});
+
 test('§2.2.2: the target is one that the client’s policy names; the scope is the target’s', async (t) => {
   const { token } = await tokenFor(FRONT);
   t.is(await refusal(exchange(front.rp, token, { resource: OTHER })), 'invalid_target');
@@ -127,9 +139,8 @@ test('§2.2.2: the target is one that the client’s policy names; the scope is 
 test('a client without a policy, a public one, and a token that came by elsewhere are refused', async (t) => {
   const { token, rp: app } = await tokenFor(FRONT);
   const { rp: none } = await service(undefined);
-  // As the engine refuses every grant type that a client is not registered for.
-  t.is(await refusal(exchange(none, token)), 'invalid_request');
-  t.is(await refusal(exchange(app, token)), 'invalid_request');
+  t.is(await refusal(exchange(none, token)), 'unauthorized_client');
+  t.is(await refusal(exchange(app, token)), 'unauthorized_client');
   const foreign = await service({ resources: [BACK] });
   t.is(await refusal(exchange(foreign.rp, token)), 'invalid_request');
   const { token: other } = await tokenFor(OTHER);

@@ -1,8 +1,9 @@
 // RFC 8707: tokens are for one resource, which the app names.
 import test from 'ava';
-import { createRemoteJWKSet, decodeProtectedHeader, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, jwtVerify } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
+import { newKey } from '../helpers/client-keys.ts';
 import {
   authorizationRequest,
   discover,
@@ -73,12 +74,124 @@ test('§2.1: a code asked for with a resource gives a token for it alone: a JWT 
   t.is(me.status, 401);
 });
 
+test('§2: our own API, as its metadata call it, is what a token is for that names no resource', async (t) => {
+  const { rp } = await newApp(server);
+  // RFC 9728 §2 has no slash at the end; URL parsers, which MCP clients use, add one.
+  for (const resource of [server.issuer, `${server.issuer}/`]) {
+    const started = await authorizationRequest(rp, { resource, scope: 'openid email read:profile' });
+    const browser = createBrowser(server.issuer);
+    const page = await browser.submit(await browser.go(started.url), 'sign-in', {
+      login: person.email,
+      password: person.password,
+    });
+    const arrived = page.status === 0 ? page : await browser.submit(page, 'allow');
+    const tokens = await oidc.authorizationCodeGrant(
+      rp,
+      arrived.url,
+      { pkceCodeVerifier: started.verifier, expectedState: started.state, expectedNonce: started.nonce ?? '' },
+      { resource },
+    );
+    const me = await fetch(`${server.origin}/users/me`, {
+      headers: { authorization: `Bearer ${tokens.access_token}` },
+    });
+    t.is(me.status, 200, resource);
+    t.is((await oidc.fetchUserInfo(rp, tokens.access_token, person.id)).email, person.email);
+  }
+});
+
+test('§2: … in plain OAuth, pushed, in a signed request, and when it is refreshed', async (t) => {
+  const { rp } = await newApp(server);
+  const resource = server.issuer;
+  const started = await authorizationRequest(rp, { resource, scope: 'read:profile', nonce: undefined });
+  const pushed = await oidc.buildAuthorizationUrlWithPAR(rp, started.url.searchParams);
+  const browser = createBrowser(server.issuer);
+  const arrived = await passThrough(browser, await browser.go(pushed), person);
+  const tokens = await redeem(rp, arrived.url, started);
+  const again = await oidc.refreshTokenGrant(rp, tokens.refresh_token ?? '', { resource });
+  for (const { access_token } of [tokens, again]) {
+    const me = await fetch(`${server.origin}/users/me`, { headers: { authorization: `Bearer ${access_token}` } });
+    t.is(me.status, 200);
+  }
+  const { jwks, privateKey: key, kid } = await newKey();
+  const signing = await newApp(server, { jwks });
+  const plain = await authorizationRequest(signing.rp, { resource });
+  const signed = await oidc.buildAuthorizationUrlWithJAR(signing.rp, plain.url.searchParams, { key, kid });
+  t.is(told(await passThrough(browser, await browser.go(signed), person)).error, undefined);
+});
+
+test('§2: a resource is the same however its URI is spelled, also at the token endpoint', async (t) => {
+  const { rp, client } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, {
+    resource: 'HTTPS://notes.EXAMPLE:443/api',
+    scope: 'notes:read',
+  });
+  const tokens = await oidc.authorizationCodeGrant(
+    rp,
+    arrived.url,
+    { pkceCodeVerifier: started.verifier, expectedState: started.state },
+    { resource: NOTES },
+  );
+  t.is(decodeJwt(tokens.access_token).aud, NOTES);
+  const consent = await server.stores.consents.find(person.id, client.client_id);
+  t.deepEqual(Object.keys(consent?.resources ?? {}), [NOTES]);
+});
+
+test('RFC 7591 §2: a service that is registered for scopes of an API has those alone; any other has all', async (t) => {
+  const service = async (scope?: string) => {
+    const grant = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+    const { client } = await newApp(server, { ...grant, ...(scope && { scope }) });
+    t.is(client.scope, scope);
+    return discover(server, client.client_id, { client_secret: client.client_secret });
+  };
+  const ask = (rp: oidc.Configuration, scope?: string) =>
+    oidc.clientCredentialsGrant(rp, { resource: NOTES, ...(scope && { scope }) });
+  const reader = await service('notes:read');
+  t.is((await ask(reader)).scope, 'notes:read');
+  t.is((await ask(reader, 'notes:read')).scope, 'notes:read');
+  t.is(await refusal(ask(reader, 'notes:read notes:write')), 'invalid_scope');
+  const writer = await service('notes:write');
+  t.is((await ask(writer)).scope, undefined, 'nothing by default that it may not have');
+  t.is((await ask(await service(), 'notes:read notes:write')).scope, 'notes:read notes:write');
+  await t.throwsAsync(service('nobody:knows'), { code: 'invalid_client_metadata', message: /nobody:knows/ });
+});
+
+test('§2.2: who was granted another API gets no token for ours, and no service acts at ours for itself', async (t) => {
+  const { rp } = await newApp(server);
+  const { started, arrived } = await inPlainOAuth(rp, { resource: NOTES, scope: 'notes:read' });
+  const attempt = oidc.authorizationCodeGrant(
+    rp,
+    arrived.url,
+    { pkceCodeVerifier: started.verifier, expectedState: started.state },
+    { resource: server.issuer },
+  );
+  t.is(await refusal(attempt), 'invalid_target');
+  const grant = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+  const { client } = await newApp(server, grant);
+  const service = await discover(server, client.client_id, { client_secret: client.client_secret });
+  t.is(await refusal(oidc.clientCredentialsGrant(service, { resource: server.issuer })), 'invalid_target');
+});
+
 test('§2: an unknown resource, one with a fragment, and what is no URI are invalid_target', async (t) => {
   const { rp } = await newApp(server);
   for (const resource of ['https://unknown.example/', `${NOTES}#part`, 'notes', `${NOTES}/below`]) {
     const { url } = await authorizationRequest(rp, { resource, scope: 'openid' });
     t.is(told(await createBrowser(server.issuer).go(url)).error, 'invalid_target', resource);
   }
+});
+
+test('RFC 6749 §3.3: who asks for nothing that there is without its resource is told so at once', async (t) => {
+  const { rp } = await newApp(server);
+  const { url } = await authorizationRequest(rp, { scope: 'notes:read nobody:knows', nonce: undefined });
+  const answer = told(await createBrowser(server.issuer).go(url));
+  t.is(answer.error, 'invalid_scope');
+  t.regex(answer.error_description ?? '', /resource/);
+  const grant = { redirect_uris: [], response_types: [], grant_types: ['client_credentials'] };
+  const { client } = await newApp(server, grant);
+  const service = await discover(server, client.client_id, { client_secret: client.client_secret });
+  t.is(await refusal(oidc.clientCredentialsGrant(service, { scope: 'notes:read' })), 'invalid_scope');
+  t.truthy((await oidc.clientCredentialsGrant(service)).access_token);
+  const beside = await authorizationRequest(rp, { scope: 'openid nobody:knows' });
+  t.is((await createBrowser(server.issuer).go(beside.url)).status, 200, 'OIDC Core §3.1.2.1: passed over');
 });
 
 test('§2.2: a token request may not name a resource that was not granted', async (t) => {

@@ -1,8 +1,9 @@
 // RFC 9728: what our own API says of the tokens it takes; and RFC 8414: that whoever follows it comes to one and the same issuer.
 import test from 'ava';
 import * as oauth from 'oauth4webapi';
+import { createBrowser } from '../helpers/browser.ts';
 import { createPeople } from '../helpers/people.ts';
-import { jsonOf } from '../helpers/relying-party.ts';
+import { jsonOf, newApp, newPerson, signIn } from '../helpers/relying-party.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
 let server: TestServer;
@@ -77,6 +78,32 @@ test('RFC 9728 §5.1: every challenge of our API leads to the metadata', async (
     { instanceOf: oauth.WWWAuthenticateChallengeError },
   );
   t.like(refused.cause[0]?.parameters, { resource_metadata: `${server.issuer}${PATH}` });
+});
+
+test('RFC 9728 §5.1: … and those of userinfo, whichever schemes they offer', async (t) => {
+  const api = `${server.origin}/oauth/userinfo`;
+  const { rp } = await newApp(server, { token_endpoint_auth_method: 'none' });
+  const plain = await signIn(createBrowser(server.issuer), rp, await newPerson(server), {
+    scope: 'read:profile',
+    nonce: undefined,
+  });
+  const headers: Record<string, string>[] = [
+    {},
+    { authorization: 'Bearer nothing' },
+    { authorization: 'DPoP nothing', dpop: 'nothing' },
+    { authorization: `Bearer ${plain.tokens.access_token}` },
+  ];
+  for (const sent of headers) {
+    const challenge = (await fetch(api, { headers: sent })).headers.get('www-authenticate') ?? '';
+    const schemes = challenge.match(/(Bearer|DPoP) realm=/g) ?? [];
+    t.true(schemes.length > 0);
+    t.is(challenge.split(`resource_metadata="${server.issuer}${PATH}"`).length, schemes.length + 1, challenge);
+  }
+  const refused = await t.throwsAsync(
+    oauth.protectedResourceRequest('nothing', 'GET', new URL(api), undefined, undefined, insecure),
+    { instanceOf: oauth.WWWAuthenticateChallengeError },
+  );
+  t.like(refused.cause[0], { scheme: 'bearer', parameters: { resource_metadata: `${server.issuer}${PATH}` } });
 });
 
 test('RFC 8414 §3.1: an issuer without a path has its metadata without one; with a path there is nothing, in JSON', async (t) => {

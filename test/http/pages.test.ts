@@ -53,6 +53,13 @@ const approval = {
   scopes: [{ name: 'openid' }, { name: 'some:scope' }],
   claims: [],
   resources: [{ name: 'Acme API', host: 'api.acme.example', scopes: [{ name: 'notes:read' }] }],
+  details: [
+    {
+      title: { en: 'Make a payment', 'zh-CN': '付款' },
+      host: 'api.acme.example',
+      lines: [{ label: { en: 'Amount', 'zh-CN': '金额' }, value: '12.50 EUR' }],
+    },
+  ],
   place: { ip: '192.0.2.1', userAgent: '' },
   askedAt: new Date('2026-11-23T08:30:00Z'),
   expiresAt: new Date('2026-11-23T08:40:00Z'),
@@ -175,6 +182,7 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
     userCode: 'BCDF-GHJK',
     client: acme,
     scopes: [{ name: 'openid' }],
+    resources: [{ name: 'Acme Notes', host: 'notes.example', scopes: [{ name: 'notes:read' }] }],
     place: { ip: '192.0.2.1', userAgent },
   })),
   'device-done': [{ allowed: false }, { client: acme, allowed: true }],

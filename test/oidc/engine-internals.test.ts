@@ -1,5 +1,5 @@
 import test from 'ava';
-import { decodeJwt, decodeProtectedHeader } from 'jose';
+import { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair, SignJWT } from 'jose';
 import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
@@ -9,6 +9,7 @@ import {
   detectReplays,
   introspectionJwt,
   logoutToken,
+  readResources,
   takeFormerKeys,
   takeIdTokensAlone,
   tellClientsOurselves,
@@ -170,6 +171,64 @@ test('the engine asks us about a redirect URI that it would refuse itself, and a
   t.is(await status('https://also.example/cb'), 303);
   t.is(await status('https://evil.example/cb'), 400);
   t.true(asked.every((one) => /also|evil/.test(one)));
+});
+
+test('the engine reads the resources of a request as we do: of its address, and of a signed request', async (t) => {
+  const { privateKey, publicKey } = await generateKeyPair('ES256');
+  const asked: unknown[] = [];
+  const provider = new Provider('http://localhost', {
+    clients: [
+      {
+        client_id: 'app',
+        token_endpoint_auth_method: 'none',
+        redirect_uris: ['https://app.example/cb'],
+        jwks: { keys: [await exportJWK(publicKey)] },
+      },
+    ],
+    features: {
+      devInteractions: { enabled: false },
+      requestObjects: { enabled: true },
+      resourceIndicators: {
+        enabled: true,
+        getResourceServerInfo: async (_ctx, identifier) => {
+          asked.push(identifier);
+          return { scope: '' };
+        },
+      },
+    },
+  });
+  readResources(provider, (resource) => [resource].flat().find((one) => one !== 'https://ours.example/'));
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const common: [string, string][] = [
+    ['client_id', 'app'],
+    ['response_type', 'code'],
+    ['scope', 'openid'],
+    ['redirect_uri', 'https://app.example/cb'],
+    ['code_challenge', 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM'],
+    ['code_challenge_method', 'S256'],
+  ];
+  const ask = async (query: [string, string][]) => {
+    const target = `http://localhost:${port}/auth?${new URLSearchParams(query)}`;
+    const { headers } = await fetch(target, { redirect: 'manual' });
+    t.regex(headers.get('location') ?? '', /\/interaction\//);
+    return asked.splice(0);
+  };
+  t.deepEqual(await ask([...common, ['resource', 'https://ours.example/']]), []);
+  t.deepEqual(await ask([...common, ['resource', 'https://ours.example/'], ['resource', 'https://other.example/']]), [
+    'https://other.example/',
+  ]);
+  const signed = (resource: string | string[]) =>
+    new SignJWT({ ...Object.fromEntries(common), resource })
+      .setProtectedHeader({ alg: 'ES256' })
+      .setIssuer('app')
+      .setAudience('http://localhost')
+      .setExpirationTime('1m')
+      .sign(privateKey);
+  t.deepEqual(await ask([...common, ['request', await signed('https://ours.example/')]]), []);
+  t.deepEqual(await ask([...common, ['request', await signed('https://other.example/')]]), ['https://other.example/']);
 });
 
 const apartProvider = () =>

@@ -12,7 +12,7 @@ import type { Csrf } from '../csrf.ts';
 import { clientCard } from '../engine-pages.ts';
 import { goOn, labelOf } from '../interaction-pages.ts';
 import type { AccountOutcome, Pages } from '../pages.ts';
-import { resourceLines } from '../resource-lines.ts';
+import { detailLines, resourceLines } from '../resource-lines.ts';
 import { allowFormTarget } from '../security-headers.ts';
 import { bodyOf, formBody, idOf } from '../validate.ts';
 import type { Federation } from './federation.ts';
@@ -85,11 +85,12 @@ export const accountRoutes = (
         identities: linked,
         providers: providers.all.map(({ id, label }) => ({ id, label })),
         approvals: await Promise.all(
-          waiting.map(async ({ client, scopes, resources, from, ...approval }) => ({
+          waiting.map(async ({ client, scopes, resources, details, from, ...approval }) => ({
             ...approval,
             client: clientCard(client),
             scopes: scopes.map((name) => ({ name })),
             resources: await resourceLines(registry, resources),
+            details: detailLines(registry, details),
             place: from,
           })),
         ),

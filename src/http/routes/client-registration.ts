@@ -8,6 +8,8 @@ import { RequestedRegistration } from '../operations/client-registration.ts';
 import { tellBudget } from '../rate-limit.ts';
 import { BodyError, jsonBody, jsonOf, ValidationError } from '../validate.ts';
 
+export const REGISTRATION = '/oauth/register';
+
 /** RFC 6750 §2.1. */
 const tokenOf = (ctx: Context): string | undefined => /^Bearer +([\w.~+/=-]+) *$/i.exec(ctx.get('authorization'))?.[1];
 
@@ -21,7 +23,8 @@ const toldOf = (error: unknown): Told | undefined => {
   if (error instanceof ValidationError) {
     const [{ path, message } = { path: '', message: '' }] = error.errors;
     const code = /^redirect_uris\b/.test(path) ? 'invalid_redirect_uri' : 'invalid_client_metadata';
-    return { status: 400, error: code, error_description: `${path}: ${message}` };
+    const words = path === '' ? 'the metadata must be a JSON object' : `${path}: ${message}`;
+    return { status: 400, error: code, error_description: words };
   }
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
   if (status < 400 || status >= 500) return undefined;
@@ -73,7 +76,7 @@ export const clientRegistrationRoutes = (issuer: string, registrations: ClientRe
   const spend = (ctx: Context) => throttles.registrations.spend(ctx.ip, undefined, tellBudget(ctx));
   const idOf = (ctx: { params: Record<string, string | undefined> }): string => String(ctx.params.clientId);
 
-  return new Router({ prefix: '/oauth/register' })
+  return new Router({ prefix: REGISTRATION })
     .use(oauthErrors)
     .use(jsonBody)
     .use(guarded)

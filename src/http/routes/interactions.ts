@@ -12,7 +12,7 @@ import { clientCard } from '../engine-pages.ts';
 import { storeDown } from '../error-handler.ts';
 import { goOn, type InteractionPages, labelOf } from '../interaction-pages.ts';
 import type { FieldError, LoginError, Pages, ViewData } from '../pages.ts';
-import { resourceLines } from '../resource-lines.ts';
+import { detailLines, resourceLines } from '../resource-lines.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
 const Token = z.object({ csrf: z.string() });
@@ -74,10 +74,7 @@ export const interactionRoutes = (
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
       resources: await resourceLines(registry, pending.resources),
-      details: registry.inWords(pending.details).map((detail) => ({
-        ...detail,
-        host: URL.parse(detail.identifier)?.host || detail.identifier,
-      })),
+      details: detailLines(registry, pending.details),
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
     });
   };

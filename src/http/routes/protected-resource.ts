@@ -1,8 +1,6 @@
 import { Router } from '@koa/router';
 import { DPOP_ALGORITHMS } from '../../oidc/dpop-proofs.ts';
-import { FIRST_PARTY_SCOPE } from '../../oidc/own-resource.ts';
-
-export const PROTECTED_RESOURCE_METADATA = '/.well-known/oauth-protected-resource';
+import { FIRST_PARTY_SCOPE, PROTECTED_RESOURCE_METADATA } from '../../oidc/own-resource.ts';
 
 /**
  * What our own API says of itself, so that whoever is refused by it finds out where tokens come from.
@@ -24,7 +22,6 @@ export const protectedResourceRoutes = (issuer: string, certificates: boolean) =
     tls_client_certificate_bound_access_tokens: certificates,
   };
   return new Router().get(PROTECTED_RESOURCE_METADATA, (ctx) => {
-    ctx.set('Access-Control-Allow-Origin', '*');
     ctx.set('Cache-Control', 'public, max-age=3600');
     ctx.body = metadata;
   });

@@ -1,8 +1,6 @@
 import { errors, type KoaContextWithOIDC } from 'oidc-provider';
-import type { Detail } from '../authorization-details.ts';
+import { type Detail, detailsOf } from '../authorization-details.ts';
 import type { ResourceRegistry } from '../resource-servers.ts';
-
-const parsed = (given: unknown): Detail[] => (typeof given === 'string' ? JSON.parse(given) : []);
 
 const sourceOf = ({ oidc }: KoaContextWithOIDC) =>
   oidc.entities.AuthorizationCode ??
@@ -28,7 +26,7 @@ export const authorizationDetails = (registry: ResourceRegistry) => ({
   types: registry.detailTypes() as never,
   // What the person has just agreed to; of a grant that is drawn on again, what it holds.
   authorizationDetailsForGrantSource: async (ctx: KoaContextWithOIDC, source: { rar?: unknown }) => {
-    if (ctx.oidc.route !== 'token') return parsed(ctx.oidc.params?.authorization_details) as never;
+    if (ctx.oidc.route !== 'token') return detailsOf(ctx.oidc.params?.authorization_details) as never;
     return (sourceOf(ctx)?.rar ?? source.rar) as never;
   },
   authorizationDetailsForAccessToken: async (
@@ -43,7 +41,7 @@ export const authorizationDetails = (registry: ResourceRegistry) => ({
     let details = granted;
     if (asked !== undefined) {
       try {
-        details = parsed(asked);
+        details = detailsOf(asked);
       } catch {
         throw new errors.InvalidAuthorizationDetails('authorization_details is not JSON');
       }

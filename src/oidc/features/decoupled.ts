@@ -17,7 +17,11 @@ export type DeviceFault = 'required' | 'not_found' | 'expired' | 'used' | 'csrf'
 /** The pages of the device flow; http renders them. Forms post `user_code` and `xsrf` to `action`. */
 export type DevicePages = {
   code(ctx: KoaContextWithOIDC, form: DeviceForm, fault: DeviceFault | undefined): void;
-  confirm(ctx: KoaContextWithOIDC, form: DeviceForm, asked: { client: Client; scopes: string[]; place: Place }): void;
+  confirm(
+    ctx: KoaContextWithOIDC,
+    form: DeviceForm,
+    asked: { client: Client; scope: unknown; resource: unknown; place: Place },
+  ): Promise<void>;
   done(ctx: KoaContextWithOIDC, client: Client | undefined, allowed: boolean): void;
   /** Something that is no fault of the code's. */
   error(ctx: KoaContextWithOIDC, told: { error: string; error_description?: string }, cause: Error): void;
@@ -75,10 +79,9 @@ const deviceFlow = (pages: DevicePages, audit: Audit) =>
       if (fault === 'not_found') ctx.state.wrongUserCode = true;
       pages.code(ctx, formOf(ctx, params?.user_code ?? ctx.state.userCode), fault ?? ctx.state.deviceFault);
     },
-    userCodeConfirmSource(ctx, _form, client, place, userCode) {
-      const scopes = String(ctx.oidc.entities.DeviceCode?.params?.scope ?? '').split(' ');
-      const asked = { client, scopes: scopes.filter(Boolean), place: place as Place };
-      pages.confirm(ctx, formOf(ctx, userCode), asked);
+    async userCodeConfirmSource(ctx, _form, client, place, userCode) {
+      const { scope, resource } = ctx.oidc.entities.DeviceCode?.params ?? {};
+      await pages.confirm(ctx, formOf(ctx, userCode), { client, scope, resource, place: place as Place });
     },
     async successSource(ctx) {
       const { DeviceCode: code, Client: client } = ctx.oidc.entities;

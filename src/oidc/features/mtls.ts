@@ -7,6 +7,8 @@ export type MtlsSettings = {
   certificateHeader?: string | undefined;
   /** The header that is SUCCESS when the proxy has verified the certificate against its authorities. Absent: it verifies none. */
   verifiedHeader?: string | undefined;
+  /** Another origin that leads here, at which the proxy asks for certificates. Absent: it does so at the issuer's. */
+  origin?: string | undefined;
 };
 
 const ONE_CERTIFICATE = /^-----BEGIN CERTIFICATE-----[\w+/=\s]+-----END CERTIFICATE-----\s*$/;
@@ -39,6 +41,26 @@ export const createCertificates = ({ certificateHeader, verifiedHeader }: MtlsSe
 };
 
 export type Certificates = ReturnType<typeof createCertificates>;
+
+const ALIASED: Record<string, string> = {
+  token_endpoint: '/oauth/token',
+  revocation_endpoint: '/oauth/revoke',
+  introspection_endpoint: '/oauth/introspect',
+  pushed_authorization_request_endpoint: '/oauth/par',
+  device_authorization_endpoint: '/oauth/device_authorization',
+  backchannel_authentication_endpoint: '/oauth/backchannel',
+  userinfo_endpoint: '/oauth/userinfo',
+};
+
+/** What discovery says of another origin for clients with certificates: browsers, which ask their people for one, never come there (RFC 8705 §5). */
+export const mtlsAliases = ({ certificateHeader, origin }: MtlsSettings = {}) =>
+  certificateHeader === undefined || origin === undefined
+    ? {}
+    : {
+        mtls_endpoint_aliases: Object.fromEntries(
+          Object.entries(ALIASED).map(([name, path]) => [name, `${origin}${path}`]),
+        ),
+      };
 
 /** Mutual TLS (RFC 8705), behind a proxy that ends TLS. */
 export const mtls = (settings: MtlsSettings) => {

@@ -1,5 +1,8 @@
 import type { Client, Configuration } from 'oidc-provider';
+import type { Accounts } from '../../domain/accounts.ts';
 import type { Secrets } from '../../domain/secrets.ts';
+import type { PairwiseSubjects } from '../../storage/pairwise-subjects.ts';
+import { createFindAccount } from '../find-account.ts';
 
 export type SubjectOf = (accountId: string, client: Client) => string;
 
@@ -16,12 +19,42 @@ export const subjectsOf =
       ? secrets.keyedHash('pairwise-subject', `${client.sectorIdentifier}\0${accountId}`)
       : accountId;
 
-export const pairwise = (secrets: Secrets) => {
+const CIBA = 'urn:openid:params:grant-type:ciba';
+/** Subjects that this process has noted already. */
+const NOTED = 10_000;
+
+export const pairwise = (secrets: Secrets, accounts: Accounts, subjects: PairwiseSubjects) => {
   const subjectOf = subjectsOf(secrets);
+  const findAccount = createFindAccount(accounts);
+  const hashOf = (subject: string) => secrets.keyedHash('pairwise-lookup', subject);
+  const noted = new Set<string>();
   return {
     subjectTypes: ['public', 'pairwise'],
-    pairwiseIdentifier: async (_ctx, accountId, client) => subjectOf(accountId, client),
+    async pairwiseIdentifier(_ctx, accountId, client) {
+      const subject = subjectOf(accountId, client);
+      // A client that may ask for approvals may name people by the ID tokens that it has of them (CIBA Core §7.1).
+      if (client.grantTypeAllowed(CIBA) && !noted.has(subject)) {
+        await subjects.note(hashOf(subject), accountId);
+        if (noted.size >= NOTED) noted.clear();
+        noted.add(subject);
+      }
+      return subject;
+    },
+    async findAccount(ctx, id, token) {
+      const { client, entities, route } = ctx.oidc;
+      // The engine takes the subject of the hint for an account; of this client's it is not.
+      const hinted = route === 'backchannel_authentication' && 'IdTokenHint' in entities;
+      if (!hinted || client?.subjectType !== 'pairwise') return findAccount(ctx, id, token);
+      const accountId = await subjects.find(hashOf(id));
+      // Of the client's own sector, as it is now.
+      return accountId !== undefined && subjectOf(accountId, client) === id
+        ? findAccount(ctx, accountId, token)
+        : undefined;
+    },
     // OIDC Registration §5: validated at registration. A sector's host that is down later stops nobody from signing in.
     sectorIdentifierUriValidate: (client) => client.stored !== true,
-  } satisfies Pick<Configuration, 'subjectTypes' | 'pairwiseIdentifier' | 'sectorIdentifierUriValidate'>;
+  } satisfies Pick<
+    Configuration,
+    'findAccount' | 'subjectTypes' | 'pairwiseIdentifier' | 'sectorIdentifierUriValidate'
+  >;
 };

@@ -8,7 +8,6 @@ import { REGISTRATION_METADATA } from './clients.ts';
 import { dpop } from './dpop.ts';
 import { fapi, holdToProfile } from './fapi.ts';
 import { type MtlsSettings, mtls } from './mtls.ts';
-import { pairwise } from './pairwise.ts';
 import { requests } from './requests.ts';
 
 export type RequestAndKeySettings = {
@@ -24,7 +23,6 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
     ...algorithms,
     ...clientAuthentication,
     ...fapi,
-    ...pairwise(secrets),
     clientAuthMethods: [
       'client_secret_basic',
       'client_secret_post',
@@ -38,6 +36,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
       properties: [
         'first_party',
         'previous_secret',
+        'resource_scopes',
         'secret_hash',
         'stored',
         ...REGISTRATION_METADATA,

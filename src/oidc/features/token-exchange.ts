@@ -131,12 +131,16 @@ export const tokenExchange = (
     return found;
   };
 
-  const scopeOf = ({ scope }: z.infer<typeof Parameters>, target: StoredResourceServer): string => {
-    const known = new Set(target.scopes.map(({ name }) => name));
-    const asked = scope ? scope.split(' ').filter(Boolean) : target.defaultScopes;
-    const stray = asked.find((one) => !known.has(one));
+  const scopeOf = ({ scope }: z.infer<typeof Parameters>, subject: Brought, target: StoredResourceServer): string => {
+    const known = target.scopes.map(({ name }) => name);
+    const asked = scope?.split(' ').filter(Boolean);
+    const stray = asked?.find((one) => !known.includes(one));
     if (stray !== undefined) throw new errors.InvalidScope('the resource has no such scope', stray);
-    return asked.join(' ');
+    // Elsewhere it is the policy that says what may be had; at the same API the person did, and nobody makes more of it.
+    if (target.identifier !== subject.audience) return (asked ?? target.defaultScopes).join(' ');
+    const wider = asked?.find((one) => !subject.scopes.has(one));
+    if (wider !== undefined) throw new errors.InvalidScope('the subject_token has no such scope', wider);
+    return (asked ?? known.filter((one) => subject.scopes.has(one))).join(' ');
   };
 
   /** RFC 8693 §4.1: who acts, and before them, who acted for whom. */
@@ -178,7 +182,7 @@ export const tokenExchange = (
     const target = await targetOf(asked, policy.data);
     if (asked.requested_token_type === JWT && target.tokenFormat !== 'jwt')
       throw new errors.InvalidRequest('tokens for this resource are no JWTs');
-    const scope = scopeOf(asked, target);
+    const scope = scopeOf(asked, subject, target);
     const lifetime = Math.min(target.ttlSeconds, Math.floor(subject.expiresAt - Date.now() / 1000));
     if (lifetime <= 0) return refuse('subject_token');
 

@@ -1,0 +1,19 @@
+import { SCOPES } from '../domain/claims.ts';
+
+/** The scopes that are not this service's own: of resource servers, or of nobody. */
+export const foreignScopes = (scope: unknown): string[] =>
+  typeof scope === 'string' ? scope.split(' ').filter((one) => one !== '' && !Object.hasOwn(SCOPES, one)) : [];
+
+/**
+ * What the engine takes for a client's scopes: this service's own, to which it holds the client. Those of resource servers are granted with
+ * the resource. That a client names them beforehand (RFC 7591 §2) holds it to them where it acts for itself; a person is asked for what is new.
+ */
+export const engineScope = (scope: unknown): unknown => {
+  if (typeof scope !== 'string' || foreignScopes(scope).length === 0) return scope;
+  return (
+    scope
+      .split(' ')
+      .filter((one) => Object.hasOwn(SCOPES, one))
+      .join(' ') || undefined
+  );
+};

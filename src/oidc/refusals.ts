@@ -1,0 +1,24 @@
+import type { Middleware } from 'koa';
+
+/** RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.1, CIBA Core §13: the engine calls it an invalid request. */
+const NOT_REGISTERED_FOR = /^(requested grant type|\S+) is not allowed for this client$/;
+
+/** Of errors that come without a word. */
+const WORDS: Record<string, string> = {
+  registration_not_supported:
+    'registration is not taken here: register the client beforehand, or at the registration endpoint',
+  request_uri_not_supported:
+    'request_uri is for requests that were pushed; send the parameters, or a request object by value',
+};
+
+type Refusal = { error?: unknown; error_description?: unknown };
+
+/** What the engine refuses in JSON, under the name that the RFC has for it and with a word on what to do. */
+export const nameRefusals: Middleware = async (ctx, next) => {
+  await next();
+  const told = ctx.body as Refusal | undefined;
+  if (typeof told !== 'object' || told === null || typeof told.error !== 'string') return;
+  const { error, error_description: words } = told;
+  if (error === 'invalid_request' && NOT_REGISTERED_FOR.test(String(words))) told.error = 'unauthorized_client';
+  if (words === undefined && WORDS[error] !== undefined) told.error_description = WORDS[error];
+};
