@@ -4,7 +4,7 @@ import type { Accounts } from './domain/accounts.ts';
 import { DomainError } from './domain/errors.ts';
 import { randomSecret } from './domain/secrets.ts';
 import type { ClientRegistry } from './oidc/clients.ts';
-import { keptSecret } from './storage/data-dir.ts';
+import { keptSecret, openDataDir } from './storage/data-dir.ts';
 
 /** Where scripts/demo-rp.ts listens. */
 export const DEMO_RP = 'http://localhost:8300';
@@ -22,8 +22,9 @@ export type Demo = {
 };
 
 /** The demo's secrets in DATA_DIR, made on the first start. */
-export const demoSecrets = (dataDir: string): Promise<DemoSecrets> =>
-  keptSecret(dataDir, 'demo.json', () => ({
+export const demoSecrets = async (dataDir: string): Promise<DemoSecrets> =>
+  // Nothing else may have made it: with a database elsewhere, and every secret in the environment.
+  keptSecret(await openDataDir(dataDir), 'demo.json', () => ({
     email: 'demo@example.com',
     password: randomSecret(9),
     clientSecret: randomSecret(32),
