@@ -171,3 +171,12 @@ test('npm run sbom lists every package, with its hash, offline, as CycloneDX', (
     t.is(components.get(`${nameOf(path)}@${version}`)?.hashes[0]?.alg, 'SHA-512', path);
   t.notRegex(stdout, /https?:\/\/(localhost|127\.|[^"]*:\d{2,5}\/)/, 'no address of a registry of our own');
 });
+
+test('the version is one: in package.json, the lockfile, CHANGELOG and what is shown of it', (t) => {
+  const [, newest, date] = /^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$/m.exec(read('CHANGELOG.md')) ?? [];
+  t.is(newest, manifest.version);
+  t.regex(date ?? '', /^20\d\d-/);
+  t.regex(read('CHANGELOG.md'), /^## \[Unreleased\]$/m);
+  t.true(read('docs/operations.md').includes(`"version":"${manifest.version}"`));
+  t.true(read('src/http/operations/examples.ts').includes(`version: '${manifest.version}'`));
+});

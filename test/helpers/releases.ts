@@ -32,9 +32,7 @@ export const previousRelease = (): Release | NoRelease => {
   const earlier = complete.find((tag) => git('rev-parse', `${tag}^{commit}`) !== head) ?? complete[0];
   if (earlier) return { ref: earlier };
   const shallow = git('rev-parse', '--is-shallow-repository') === 'true';
-  return {
-    why: `no release tag in this ${shallow ? 'shallow ' : ''}clone: git fetch --tags --unshallow, if there is one`,
-  };
+  return { why: `no release tag in this clone: git fetch --tags${shallow ? ' --unshallow' : ''}, if there is one` };
 };
 
 /**
