@@ -1,6 +1,7 @@
 // A database as lines of JSON: first what it is a backup of, then every row of every table, then that it is complete. The tables
 // themselves come back from the migrations, so that a backup can be restored by any later version, into any PostgreSQL.
 import type { ClientBase } from 'pg';
+import { z } from 'zod';
 import { appliedMigrations } from './migrator.ts';
 
 /** A backup that cannot be made, read or restored. The message is for the operator. */
@@ -10,18 +11,21 @@ export class BackupError extends Error {
 
 export const FORMAT = 'user-auth-backup/1';
 
-export type BackupHeader = {
-  format: typeof FORMAT;
-  made_at: string;
+const Header = z.strictObject({
+  format: z.literal(FORMAT),
+  made_at: z.string(),
   /** Of the code that made it. */
-  version: string;
+  version: z.string(),
   /** Name → checksum. */
-  migrations: Record<string, string>;
+  migrations: z.record(z.string(), z.string()),
   /** Table → the columns that its rows have. */
-  tables: Record<string, string[]>;
+  tables: z.record(z.string(), z.array(z.string()).min(1)),
   /** Files of the data directory, where they were asked for. */
-  files?: Record<string, unknown> | undefined;
-};
+  files: z.record(z.string(), z.unknown()).optional(),
+});
+export type BackupHeader = z.infer<typeof Header>;
+
+const End = z.strictObject({ complete: z.literal(true), rows: z.int().min(0) });
 
 /** Rows that are read at a time. */
 const BATCH = 2_000;
@@ -64,7 +68,7 @@ export async function* backupLines(
     yield `${JSON.stringify(header)}\n`;
     let total = 0;
     for (const [table, columns] of Object.entries(header.tables)) {
-      // Only the first line is ever parsed and written anew: numbers past what JavaScript can count stay as they are.
+      // As text, and never parsed: numbers past what JavaScript can count stay as they are.
       await db.query(
         `DECLARE backup_rows NO SCROLL CURSOR FOR
          SELECT row_to_json(r)::text AS row FROM (SELECT ${columns.map(quoted).join(', ')} FROM ${quoted(table)}) r`,
@@ -83,10 +87,12 @@ export async function* backupLines(
   }
 }
 
-export type Backup = { header: BackupHeader /** By table, as JSON. */; rows: Map<string, string[]>; total: number };
-
-const isHeader = (value: unknown): value is BackupHeader =>
-  typeof value === 'object' && value !== null && 'format' in value && value.format === FORMAT;
+export type Backup = {
+  header: BackupHeader;
+  /** By table, each as JSON. */
+  rows: Map<string, string[]>;
+  total: number;
+};
 
 const parsed = (line: string | undefined): unknown => {
   try {
@@ -99,12 +105,12 @@ const parsed = (line: string | undefined): unknown => {
 /** @throws {BackupError} for what is no backup, or not a whole one. */
 export const readBackup = (text: string): Backup => {
   const lines = text.split('\n');
-  const header = parsed(lines[0]);
-  if (!isHeader(header)) throw new BackupError('This is no backup that this version can read.');
+  const { data: header } = Header.safeParse(parsed(lines[0]));
+  if (!header) throw new BackupError('This is no backup that this version can read.');
   const rows = new Map<string, string[]>(Object.keys(header.tables).map((table) => [table, []]));
-  const end = parsed(lines.at(-2));
+  const { data: end } = End.safeParse(parsed(lines.at(-2)));
   const body = lines.slice(1, -2);
-  if (lines.at(-1) !== '' || typeof end !== 'object' || end === null || !('rows' in end) || end.rows !== body.length)
+  if (lines.at(-1) !== '' || end?.rows !== body.length)
     throw new BackupError('The backup is not complete: it was cut off, or was changed.');
   for (const line of body) {
     const tab = line.indexOf('\t');

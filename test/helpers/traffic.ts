@@ -19,9 +19,8 @@ type Person = {
   apiRefreshToken: string;
 };
 
-const wait = async (done: () => boolean, whileMs: number): Promise<boolean> => {
-  for (const deadline = Date.now() + whileMs; Date.now() < deadline; await sleep(10)) if (done()) return true;
-  return done();
+const wait = async (done: () => boolean, whileMs: number): Promise<void> => {
+  for (const deadline = Date.now() + whileMs; !done() && Date.now() < deadline; ) await sleep(10);
 };
 
 /** @param origin Where the service is. */
@@ -129,11 +128,12 @@ export const createTraffic = (origin: string, name = 'somebody') => {
     start(count: number): void {
       workers = Array.from({ length: count }, work);
     },
-    /** Waits until so many more have arrived and gone on. */
+    /** Waits until so many more have arrived and gone on. @throws as soon as anything was refused. */
     async passed(more: number): Promise<void> {
       const target = journeys + more;
-      if (!(await wait(() => journeys >= target, 60_000)))
-        throw new Error(`${journeys} of ${target} journeys in a minute; ${failures.slice(0, 3).join('; ')}`);
+      await wait(() => journeys >= target || failures.length > 0, 60_000);
+      if (failures.length > 0) throw new Error(`refused: ${failures.slice(0, 3).join('; ')}`);
+      if (journeys < target) throw new Error(`${journeys} of ${target} journeys in a minute`);
     },
     async stop(): Promise<void> {
       running = false;
