@@ -59,6 +59,7 @@ import { mailLinkRoutes } from './http/routes/mail-links.ts';
 import { protectedResourceRoutes } from './http/routes/protected-resource.ts';
 import { sessionRoutes } from './http/routes/sessions.ts';
 import { userRoutes } from './http/routes/users.ts';
+import { createSeen } from './http/seen.ts';
 import { createServer } from './http/server.ts';
 import { createTrips } from './http/trips.ts';
 import { formBody } from './http/validate.ts';
@@ -294,7 +295,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     context,
   );
   const routers = [
-    healthRoutes(stores.check, version),
+    healthRoutes(stores.check, version, createSeen(secrets, settings.mtls?.certificateHeader)),
     assetRoutes(),
     docsRoutes(issuer, version, pages),
     protectedResourceRoutes(issuer, settings.mtls?.certificateHeader !== undefined),

@@ -23,6 +23,7 @@ export type Demo = {
 
 /** The demo's secrets in DATA_DIR, made on the first start. */
 export const demoSecrets = async (dataDir: string): Promise<DemoSecrets> =>
+  // Nothing else may have made it: with a database elsewhere, and every secret in the environment.
   keptSecret(await openDataDir(dataDir), 'demo.json', () => ({
     email: 'demo@example.com',
     password: randomSecret(9),

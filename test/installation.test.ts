@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'ava';
+import { demoSecrets } from '../src/demo.ts';
 import { installationSecrets } from '../src/installation.ts';
 
 const directory = async (t: { teardown(f: () => Promise<void>): void }) => {
@@ -29,4 +30,11 @@ test('in production the JWT secret stands in for a master key that is not set', 
   const jwtSecretKey = 'j'.repeat(32);
   const { masterKey } = await installationSecrets({ dataDir: await directory(t), production: true, jwtSecretKey });
   t.is(masterKey, jwtSecretKey);
+});
+
+test('the demo has its secrets also where nothing else has made the data directory', async (t) => {
+  const dataDir = await directory(t);
+  const first = await demoSecrets(dataDir);
+  t.true(first.password.length > 8);
+  t.deepEqual(await demoSecrets(dataDir), first);
 });

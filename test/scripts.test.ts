@@ -286,6 +286,13 @@ const wrong: [title: string, name: string, args: string[], says: RegExp][] = [
     /^client_exists: .*optima_client/,
   ],
   ['a positional argument', 'migrate', ['--force'], /--force/],
+  ['no file to write', 'backup', [], /--to is missing/],
+  ['its key beside it in the clear', 'backup', ['--to', '/nowhere/x', '--with-secrets'], /needs --passphrase-file/],
+  ['a place that is not there', 'backup', ['--to', '/nowhere/x'], /\/nowhere\/x cannot be written \(ENOENT\)/],
+  ['no file to read', 'restore', [], /--from is missing/],
+  ['a file that is no backup', 'restore', ['--from', metadataFile('{}')], /is no backup/],
+  ['a passphrase that is none', 'restore', ['--from', 'x', '--passphrase-file', metadataFile('short')], /at least 16/],
+  ['an unknown option', 'doctor', ['--fix'], /--fix.*usage/],
 ];
 
 for (const [title, name, args, says] of wrong)

@@ -35,6 +35,12 @@ export type Transport = {
    * @throws {DeliveryError}
    */
   deliver(id: string, to: string, mail: Rendered, signal: AbortSignal): Promise<number>;
+  /**
+   * Connects, greets, turns to TLS and signs in as for a mail, and sends none.
+   *
+   * @throws {DeliveryError}
+   */
+  greet(): Promise<void>;
 };
 
 /** An address that can stand in a header and in an SMTP command as it is, whatever else it is. */
@@ -108,6 +114,12 @@ export const createTransport = (url: string, from: string): Transport => {
       } catch (error) {
         throw failureOf(error);
       }
+    },
+
+    async greet() {
+      await smtp.verify().catch((error: unknown) => {
+        throw failureOf(error);
+      });
     },
   };
 };

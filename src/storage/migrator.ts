@@ -3,7 +3,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
-import type { Pool, PoolClient } from 'pg';
+import type { ClientBase, Pool, PoolClient } from 'pg';
 
 /** A migration that cannot be applied, or was not applied as it now stands. The message is for the operator. */
 export class MigrationError extends Error {
@@ -65,12 +65,23 @@ const isApplied = ({ name, checksum }: Migration, row: Row | undefined): boolean
   return true;
 };
 
-const recorded = async (db: Pool | PoolClient): Promise<Map<string, Row>> => {
+const recorded = async (db: Pool | ClientBase): Promise<Map<string, Row>> => {
   const { rows } = await db.query<Row & { name: string }>(
     `SELECT migration_name AS name, checksum, finished_at IS NOT NULL AS finished
        FROM _prisma_migrations WHERE rolled_back_at IS NULL ORDER BY started_at`,
   );
   return new Map(rows.map((row) => [row.name, row]));
+};
+
+/** The migrations there are, by name, with the checksum that is recorded of each. */
+export const migrationChecksums = async (dir: URL = MIGRATIONS): Promise<Map<string, string>> =>
+  new Map((await readMigrations(dir)).map(({ name, checksum }) => [name, checksum]));
+
+/** The migrations that a database has, by name, with their checksums; none where it has never been migrated. */
+export const appliedMigrations = async (db: Pool | ClientBase): Promise<Map<string, string>> => {
+  const table = await db.query<{ there: boolean }>(`SELECT to_regclass('_prisma_migrations') IS NOT NULL AS there`);
+  const rows = table.rows[0]?.there ? await recorded(db) : new Map<string, Row>();
+  return new Map([...rows].map(([name, { checksum }]) => [name, checksum]));
 };
 
 /**
@@ -132,17 +143,22 @@ const applyOne = async (client: PoolClient, migration: Migration): Promise<boole
  * every call returns when all are. A migration runs in a transaction and must not contain transaction commands of its own, nor
  * statements that refuse to run in one (CREATE INDEX CONCURRENTLY).
  *
+ * @param only Those alone, where a database is to be as an older one was.
  * @returns the names of those that this call has applied, in order.
  * @throws {MigrationError} when one fails: it is rolled back whole, those before it stay.
  */
-export const migrate = async (pool: Pool, dir: URL = MIGRATIONS): Promise<string[]> => {
-  if ((await pendingMigrations(pool, dir)).length === 0) return [];
+export const migrate = async (
+  pool: Pool,
+  dir: URL = MIGRATIONS,
+  only: (name: string) => boolean = () => true,
+): Promise<string[]> => {
+  if (!(await pendingMigrations(pool, dir)).some(only)) return [];
   const client = await pool.connect();
   try {
     await client.query(patiently(`SELECT pg_advisory_lock(${ADVISORY_LOCK})`));
     const applied: string[] = [];
     for (const migration of await readMigrations(dir)) {
-      if (await applyOne(client, migration)) applied.push(migration.name);
+      if (only(migration.name) && (await applyOne(client, migration))) applied.push(migration.name);
     }
     return applied;
   } finally {

@@ -195,7 +195,7 @@ export const introspection = {
 
 export const health = {
   status: 'up',
-  version: '0.1.0',
+  version: '0.2.0',
   stores: { postgres: { status: 'up', latency_ms: 0.6 }, redis: { status: 'up', latency_ms: 0.3 } },
 };
 export const unwell = { ...health, status: 'down', stores: { postgres: { status: 'down', latency_ms: 2000 } } };

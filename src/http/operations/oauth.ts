@@ -118,6 +118,14 @@ const Health = z.strictObject({
   status: z.enum(['up', 'down']),
   version: z.string(),
   stores: z.record(z.string(), z.strictObject({ status: z.enum(['up', 'down']), latency_ms: z.number() })),
+  // For `npm run doctor` alone, which proves that it holds the master key.
+  seen: z
+    .strictObject({
+      address: z.string(),
+      forwarded_for: z.array(z.string()),
+      certificate_header: z.string().nullable(),
+    })
+    .optional(),
 });
 
 const FORM = 'application/x-www-form-urlencoded';

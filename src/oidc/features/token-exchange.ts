@@ -33,6 +33,7 @@ type Brought = {
   accountId: string | undefined;
   clientId: string;
   audience: string | undefined;
+  scopes: ReadonlySet<string>;
   grantId: string | undefined;
   expiresAt: number;
   act: Act | undefined;
@@ -90,6 +91,7 @@ export const tokenExchange = (
         accountId: claims.accountId,
         clientId: claims.client_id,
         audience: claims.aud,
+        scopes: new Set(String(claims.scope ?? '').split(' ')),
         grantId: claims.grant_id,
         expiresAt: claims.exp,
         act: claims.act as Act | undefined,
@@ -109,6 +111,7 @@ export const tokenExchange = (
       accountId,
       clientId: found.clientId,
       audience: typeof found.aud === 'string' ? found.aud : undefined,
+      scopes: found.scopes,
       grantId,
       expiresAt: found.exp ?? 0,
       act: extra.act as Act | undefined,
