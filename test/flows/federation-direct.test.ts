@@ -143,6 +143,21 @@ test.serial('of 50 exchanges of one code at once, one gets tokens', async (t) =>
   t.is(answers.filter(({ status }) => status === 422).length, 49);
 });
 
+test.serial('a code brought again ends what it gave, where who brings it could have been the first', async (t) => {
+  const code = await challenged(VERIFIER);
+  const { body } = await rest.post('/auth/exchange', { code, code_verifier: VERIFIER });
+  const isIn = async () => (await rest.get('/users/me', bearer(body.access_token))).status === 200;
+  t.true(await isIn());
+  // Somebody who has found the code in an address.
+  for (const more of [{}, { code_verifier: VERIFIER.replace('careful', 'artless') }]) {
+    t.is((await rest.post('/auth/exchange', { code, ...more })).status, 422);
+    t.true(await isIn());
+  }
+  t.is((await rest.post('/auth/exchange', { code, code_verifier: VERIFIER })).status, 422);
+  t.false(await isIn());
+  t.is((await rest.post('/auth/refresh', { refresh_token: body.refresh_token })).status, 401);
+});
+
 test.serial('a code is of no use when it is made up, or its holder was banned meanwhile', async (t) => {
   for (const code of ['', 'x', 'x'.repeat(43), 7, null]) t.is((await exchange(code)).status, 422, String(code));
   const { person, code } = await direct('google');

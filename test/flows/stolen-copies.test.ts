@@ -8,10 +8,10 @@ import type { AppSettings } from '../../src/app.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
 import { type Browser, createBrowser } from '../helpers/browser.ts';
 import { assertion, dpopProof, newKey, presented } from '../helpers/client-keys.ts';
+import { copiesOf, spellings, stringsOf } from '../helpers/copies.ts';
 import { APP, type Federated, startFederated } from '../helpers/federated.ts';
 import { somebody } from '../helpers/identity-provider.ts';
 import { tokenTo } from '../helpers/mailbox.ts';
-import { keysOf } from '../helpers/redis.ts';
 import {
   authorizationRequest,
   CALLBACK,
@@ -33,8 +33,6 @@ const CIBA = 'urn:openid:params:grant-type:ciba';
 /** So many strings of the copies are tried at every entrance, other ones each time where there are more; fewer where the database is embedded. */
 const TRIED = process.env.TEST_DATABASE_URL ? 200 : 60;
 const AT_ONCE = 32;
-/** Shorter ones could be guessed without any copy. */
-const LONG = 16;
 
 let all: Federated;
 let rest: ReturnType<typeof createRest>;
@@ -283,84 +281,11 @@ const busyRun = async () => {
 // What is stolen
 // ---------------------------------------------------------------------------------------------------------------------
 
-/** Every row of every table, as JSON. */
-const dumpPostgres = async (): Promise<string[]> => {
-  const { pool } = all.server.database;
-  const { rows: tables } = await pool.query("SELECT tablename FROM pg_tables WHERE schemaname = 'public'");
-  const rows: string[] = [];
-  for (const { tablename } of tables)
-    rows.push(
-      ...(await pool.query(`SELECT to_jsonb(t)::text AS row FROM "${tablename}" t`)).rows.map(({ row }) => row),
-    );
-  return rows;
-};
-
-/** Every key and everything under it. */
-const dumpRedis = async (): Promise<string[]> => {
-  const { redis } = all.server;
-  if (!redis) return [];
-  const { client } = redis;
-  const read: Record<string, (key: string) => Promise<unknown>> = {
-    hash: (key) => client.hgetall(key),
-    string: (key) => client.get(key),
-    zset: (key) => client.zrange(key, '0', '-1'),
-    set: (key) => client.smembers(key),
-    list: (key) => client.lrange(key, '0', '-1'),
-  };
-  return Promise.all(
-    (await keysOf(client, redis.prefix)).map(async (key) => {
-      const type = await client.type(key);
-      const value = await read[type]?.(key);
-      if (value === undefined && type !== 'none') throw new Error(`what is a ${type}?`);
-      return JSON.stringify([key.slice(redis.prefix.length), value]);
-    }),
-  );
-};
-
-/** How a secret could be spelt. */
-const spellings = (secret: string): string[] => {
-  const bytes = Buffer.from(secret);
-  // The last characters of Base64 depend on what follows.
-  const base64 = bytes.toString('base64').replace(/=+$/, '').slice(0, -1);
-  const decoded = /^[\w-]{20,}$/.test(secret) ? Buffer.from(secret, 'base64url').toString('hex') : secret;
-  return [
-    secret,
-    encodeURIComponent(secret),
-    JSON.stringify(secret).slice(1, -1),
-    base64,
-    base64.replaceAll('+', '-').replaceAll('/', '_'),
-    bytes.toString('hex'),
-    decoded,
-    // What is secret of a JWT is its signature.
-    ...(/^eyJ[^.]+\.[^.]+\.[\w-]{20,}$/.test(secret) ? [secret.split('.')[2] ?? ''] : []),
-  ];
-};
-
 const leaksIn = (copy: string): string[] => {
   const lower = copy.toLowerCase();
   return [...issued].flatMap(([what, secret]) =>
     spellings(secret).some((one) => copy.includes(one) || lower.includes(one.toLowerCase())) ? [what] : [],
   );
-};
-
-/** Every string in it that could be a credential. */
-const stringsOf = (rows: string[]): string[] => {
-  const found = new Set<string>();
-  const add = (value: unknown): void => {
-    if (typeof value === 'string') {
-      if (value.length >= LONG && value.length <= 2_048) found.add(value);
-      for (const [word] of value.matchAll(/[\w~.+/=-]+/g))
-        if (word.length >= LONG && word.length <= 2_048) found.add(word);
-      for (const part of value.split(/[:$,]/)) if (part.length >= LONG && part.length <= 2_048) found.add(part);
-    } else if (typeof value === 'object' && value !== null)
-      for (const [name, inner] of Object.entries(value)) {
-        add(name);
-        add(inner);
-      }
-  };
-  for (const row of rows) add(JSON.parse(row));
-  // What no header can carry is tried in none.
-  return [...found].filter((value) => /^[\x21-\x7e ]+$/.test(value));
 };
 
 type Entrance = {
@@ -535,7 +460,7 @@ let platform: Record<string, unknown>;
 let registration: Record<string, unknown>;
 
 const copies = async (t: ExecutionContext) => {
-  const rows = [...(await dumpPostgres()), ...(await dumpRedis())];
+  const rows = await copiesOf(all.server);
   t.true(rows.length > 100, `${rows.length} rows`);
   return rows;
 };

@@ -562,6 +562,7 @@ promise(
     const third = successorIn(t, await family.refresh(both.origins[1], second));
     t.true(family.refused(await steal(both.origins[0], second)));
     t.true(family.refused(await steal(both.origins[1], third)));
+    t.true(family.refused(await steal(both.origins[0], family.token)), 'nor past it');
     successorIn(t, await family.refresh(both.origins[0], third));
     t.deepEqual(await family.alarms(), { audited: 0, mailed: 0 });
   },
