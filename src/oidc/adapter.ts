@@ -5,6 +5,7 @@ import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
 import { successorOf } from './engine-internals.ts';
 import { parentHashOf } from './grant-ids.ts';
 import type { KnownClients } from './known-clients.ts';
+import { isRenewal } from './renewals.ts';
 
 const refuse = async (): Promise<never> => {
   throw new Error('clients are not written through the engine');
@@ -185,7 +186,8 @@ const artifactAdapter = (
       const expiresAt = goodUntil + (isDecided ? EXPIRED_FOR_SECONDS : 0);
       if (isDecided) await decideOnce(id, payload, expiresAt);
       if (typeof payload.parJti === 'string') await outlive(payload.parJti, expiresAt);
-      await artifacts.upsert(model, sha256(id), {
+      const write = model === 'Grant' && isRenewal() ? artifacts.replace : artifacts.upsert;
+      await write(model, sha256(id), {
         payload: secrets.seal(JSON.stringify([id, payload, generation, epoch]), context),
         expiresAt,
         grantId: model === 'Grant' ? id : payload.grantId,

@@ -15,6 +15,7 @@ import { successorOf } from './engine-internals.ts';
 import { newGrantId } from './grant-ids.ts';
 import type { Authentication } from './interactions.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, ownResourceServer, signInTimes } from './own-resource.ts';
+import { renew } from './renewals.ts';
 import { type Bound, holdsKey, type Presentation } from './sender-constraints.ts';
 
 /** What /auth/login answers: RFC 6749 §5.1, in the predecessor's spelling of the type. */
@@ -116,9 +117,10 @@ export const createFirstPartyTokens = (
 
   /** Keeps a grant alive for as long as a refresh token issued now will be; written once in a refresh token's lifetime. */
   const outlive = async (grant: Grant): Promise<void> => {
-    if (grant.exp !== undefined && grant.remainingTTL > refreshTokenTtlSeconds) return;
+    const isNew = grant.exp === undefined;
+    if (!isNew && grant.remainingTTL > refreshTokenTtlSeconds) return;
     grant.exp = Math.floor(Date.now() / 1000) + 2 * refreshTokenTtlSeconds;
-    await grant.save();
+    await (isNew ? grant.save() : renew(grant));
   };
 
   /** What of `scopes` the user's role permits today. */

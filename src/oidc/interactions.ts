@@ -11,6 +11,7 @@ import { withEarlierConsent } from './earlier-consent.ts';
 import type { SubjectOf } from './features/pairwise.ts';
 import { findClient } from './find-client.ts';
 import { ACR_PASSWORD } from './interaction-policy.ts';
+import { renew } from './renewals.ts';
 
 /** What a page has to ask, and for whom. */
 export type PendingInteraction = {
@@ -183,9 +184,8 @@ export const createInteractions = (
     async allow(req: IncomingMessage, res: ServerResponse): Promise<string> {
       const { grantId, params, prompt, session } = await current(req, res);
       if (!session?.accountId) throw new Error('consent without an account');
-      const grant =
-        (grantId && (await provider.Grant.find(grantId))) ||
-        new provider.Grant({ accountId: session.accountId, clientId: String(params.client_id) });
+      const found = grantId ? await provider.Grant.find(grantId) : undefined;
+      const grant = found ?? new provider.Grant({ accountId: session.accountId, clientId: String(params.client_id) });
       const { missingOIDCScope, missingOIDCClaims, missingResourceScopes } = prompt.details as Missing;
       if (missingOIDCScope) grant.addOIDCScope(missingOIDCScope.join(' '));
       if (missingOIDCClaims) grant.addOIDCClaims(missingOIDCClaims);
@@ -193,7 +193,7 @@ export const createInteractions = (
         grant.addResourceScope(resource, scopes.join(' '));
       const { rar = [] } = prompt.details as Missing;
       for (const detail of rar) grant.addRar(detail as never);
-      const savedId = await grant.save();
+      const savedId = await (found ? renew(found) : grant.save());
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();
       const resources = Object.fromEntries(

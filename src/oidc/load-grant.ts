@@ -1,6 +1,7 @@
 import type { Client, Configuration, KoaContextWithOIDC } from 'oidc-provider';
 import type { Consents, ResourceScopes } from '../storage/consents.ts';
 import { isLoopbackHost } from './loopback.ts';
+import { renew } from './renewals.ts';
 
 /**
  * Whether any program on the person's machine could pass for this client: it has no secret, and its answers go to a port or a scheme
@@ -43,7 +44,8 @@ export const createLoadGrant =
       grant.addOIDCClaims([...ctx.oidc.requestParamClaims]);
       for (const [resource, scopes] of Object.entries(askedOfResources(ctx.oidc)))
         grant.addResourceScope(resource, scopes.join(' '));
-      if (!existing || JSON.stringify([grant.openid, grant.resources]) !== before) await grant.save();
+      if (!existing) await grant.save();
+      else if (JSON.stringify([grant.openid, grant.resources]) !== before) await renew(existing);
       return grant;
     }
     if (existing || canBeImpersonated(client, params?.redirect_uri)) return existing;

@@ -55,6 +55,14 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
       } else await redis.fence([{ model, idHash }]);
     },
 
+    /** Durable models: Postgres, and then no copy until what was read before is forgotten. */
+    async replace(model, idHash, entry) {
+      if (!DURABLE.has(model)) return redis.replace(model, idHash, entry);
+      const wasThere = await postgres.replace(model, idHash, entry);
+      await redis.fence([{ model, idHash }]);
+      return wasThere;
+    },
+
     /** Durable models: from Redis; on a miss from Postgres, leaving a copy. When Redis fails, Postgres answers. */
     async find(model, idHash) {
       if (!DURABLE.has(model)) return redis.find(model, idHash);

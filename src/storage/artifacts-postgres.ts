@@ -86,6 +86,15 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
       await artifacts.write(model, idHash, entry);
     },
 
+    async replace(model, idHash, { payload, expiresAt, grantId, uid, userCodeHash, accountId }) {
+      const { rowCount } = await pool.query(
+        `UPDATE oauth_tokens SET payload = $3, expires_at = to_timestamp($4), grant_id = $5, uid = $6, user_code_hash = $7, account_id = $8
+          WHERE model = $1 AND id_hash = $2 AND expires_at > now()`,
+        [model, idHash, payload, expiresAt, grantId ?? null, uid ?? null, userCodeHash ?? null, accountId ?? null],
+      );
+      return rowCount === 1;
+    },
+
     find: (model, idHash) => findBy('model = $1 AND id_hash = $2', [model, idHash]),
     findByUid: (model, uid) => findBy('model = $1 AND uid = $2', [model, uid]),
     findByUserCode: (model, userCodeHash) => findBy('model = $1 AND user_code_hash = $2', [model, userCodeHash]),

@@ -44,6 +44,14 @@ const SCRIPTS = {
     redis.call('HSET', KEYS[1], unpack(ARGV, 2))
     if consumed then redis.call('HSET', KEYS[1], 'c', consumed) end
     redis.call('PEXPIREAT', KEYS[1], ARGV[1])`,
+  artifactReplace: `
+    if redis.call('HEXISTS', KEYS[1], 'p') == 0 then return 0 end
+    local consumed = redis.call('HGET', KEYS[1], 'c')
+    redis.call('DEL', KEYS[1])
+    redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+    if consumed then redis.call('HSET', KEYS[1], 'c', consumed) end
+    redis.call('PEXPIREAT', KEYS[1], ARGV[1])
+    return 1`,
   artifactCopy: `
     if redis.call('EXISTS', KEYS[1]) == 1 then return end
     redis.call('HSET', KEYS[1], unpack(ARGV, 2))
@@ -74,6 +82,7 @@ const SCRIPTS = {
 
 type Scripts = {
   artifactUpsert(key: string, expiresAtMs: number, ...fields: (string | number)[]): Promise<null>;
+  artifactReplace(key: string, expiresAtMs: number, ...fields: (string | number)[]): Promise<0 | 1>;
   artifactCopy(key: string, expiresAtMs: number, ...fields: (string | number)[]): Promise<null>;
   artifactFence(key: string, ttlMs: number): Promise<null>;
   artifactConsume(key: string): Promise<0 | 1>;
@@ -164,6 +173,13 @@ export const createRedisArtifacts = (client: Redis | Cluster, { prefix = 'oidc:'
       const expiresAtMs = Math.floor(entry.expiresAt * 1000);
       const fields = await index(key, entry, expiresAtMs);
       await redis.artifactUpsert(recordKey(key), expiresAtMs, ...fields);
+    },
+
+    async replace(model, idHash, entry) {
+      const key = { model, idHash };
+      const expiresAtMs = Math.floor(entry.expiresAt * 1000);
+      const fields = await index(key, entry, expiresAtMs);
+      return (await redis.artifactReplace(recordKey(key), expiresAtMs, ...fields)) === 1;
     },
 
     async copy(model, idHash, stored) {

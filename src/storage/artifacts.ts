@@ -35,6 +35,9 @@ export type Artifacts = {
   /** Inserts or replaces. The consumed mark survives a replace, as long as the artifact replaced has not expired. */
   upsert(model: ArtifactModel, idHash: string, entry: ArtifactEntry): Promise<void>;
 
+  /** As `upsert`, for one that is there: what was destroyed meanwhile, or has expired, stays so. @returns whether it was there. */
+  replace(model: ArtifactModel, idHash: string, entry: ArtifactEntry): Promise<boolean>;
+
   /** Never an expired one. */
   find(model: ArtifactModel, idHash: string): Promise<ArtifactRecord | undefined>;
 

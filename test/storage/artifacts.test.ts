@@ -146,6 +146,24 @@ for (const { name, artifacts, without, mustRunInCi } of backends) {
       t.false(await artifacts.consumedWithin(model, id, 0), 'not a moment');
     });
 
+    promise(
+      `a ${model} is replaced where it is, mark and all, and one that was ended meanwhile stays so`,
+      async (t) => {
+        const [id, grantId] = [randomUUID(), randomUUID()];
+        await artifacts.upsert(model, id, entry({ grantId }));
+        t.truthy(await artifacts.find(model, id));
+        await artifacts.consume(model, id);
+        t.true(await artifacts.replace(model, id, entry({ payload: 'anew', grantId })));
+        const replaced = await artifacts.find(model, id);
+        t.is(replaced?.payload, 'anew');
+        t.truthy(replaced?.consumedAt);
+        await artifacts.revokeByGrantId(model, grantId);
+        t.false(await artifacts.replace(model, id, entry({ payload: 'once more', grantId })));
+        t.is(await artifacts.find(model, id), undefined);
+        t.false(await artifacts.replace(model, randomUUID(), entry()), 'never was');
+      },
+    );
+
     promise(`an account's ${model}s are found, all that live, and nobody else's`, async (t) => {
       const [accountId, other] = [randomUUID(), randomUUID()];
       const ids = Array.from({ length: 5 }, () => randomUUID());
