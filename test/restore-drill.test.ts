@@ -24,6 +24,7 @@ type Drill = {
 };
 
 const drill = async (t: import('ava').ExecutionContext, { env, backUp, lose, restore }: Drill): Promise<void> => {
+  t.timeout(300_000, 'two servers, one of them from nothing');
   const common = {
     ...TRAFFIC_CLIENT,
     RATE_LIMITS: 'register-network=10000/900,login-network=10000/900',
