@@ -28,6 +28,7 @@ compared(
   `under traffic, ${beside} goes on while this code migrates its database, both serve it, and either alone${why ? ` (${why})` : ''}`,
   async (t) => {
     if ('why' in release) return;
+    t.timeout(300_000, 'two releases, five starts');
     const former = checkOut(release);
     const database = await emptyDatabase();
     t.teardown(database.close);

@@ -67,7 +67,7 @@ export const checkClients = async (db: Client, { production }: Config): Promise<
        FROM oauth_clients c ORDER BY c.client_id`,
   );
   const found = rows.flatMap((row) => faultsOf(row, production));
-  if (found.length === 0) return [ok('clients', `${rows.length} clients lead where they should.`)];
+  if (found.length === 0) return [ok('clients', `They lead where they should: ${rows.length}.`)];
   // What has to be mended comes first.
   found.sort((a, b) => Number(b.status === 'fail') - Number(a.status === 'fail'));
   const rest = found.length - SHOWN;

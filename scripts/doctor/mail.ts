@@ -40,7 +40,7 @@ export const checkOutbox = async (db: Client): Promise<Finding[]> => {
     found.push(
       warn(
         'outbox',
-        `${late} mails have been due for ten minutes.`,
+        `Mails that have been due for ten minutes: ${late}.`,
         'See whether a server runs, and what its log says.',
       ),
     );
@@ -48,7 +48,7 @@ export const checkOutbox = async (db: Client): Promise<Finding[]> => {
     found.push(
       warn(
         'outbox',
-        `${given_up} mails of the last 30 days were given up.`,
+        `Mails of the last 30 days that were given up: ${given_up}.`,
         'docs/operations.md, "Mail", says how to see why, and to try them anew.',
       ),
     );

@@ -93,5 +93,5 @@ export const checkPeople = async (db: Client, { production }: Config): Promise<F
         'Make one: npm run create-user -- --email ADDRESS --password PASSWORD --role admin',
       ),
     );
-  return found.length > 0 ? found : [ok('people', `There are ${rows[0]?.admins} administrators.`)];
+  return found.length > 0 ? found : [ok('people', `Administrators: ${rows[0]?.admins}.`)];
 };

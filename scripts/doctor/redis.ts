@@ -12,6 +12,8 @@ export const openRedis = async (url: string): Promise<Redis | Finding> => {
     commandTimeout: 3_000,
     maxRetriesPerRequest: 0,
     retryStrategy: () => null,
+    // What does not answer is not waited for to say goodbye.
+    disconnectTimeout: 100,
   });
   let reported: unknown;
   redis.on('error', (error) => {

@@ -2,6 +2,7 @@
 // engine from the internet before it migrates.)
 import { createHash, randomUUID } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { ClientBase, Pool, PoolClient } from 'pg';
 
@@ -17,6 +18,15 @@ const MIGRATIONS = new URL('../../prisma/migrations/', import.meta.url);
 
 // The key that Prisma's migration engine locks too: the two exclude each other.
 const ADVISORY_LOCK = 72_707_369;
+
+/**
+ * A change of a table waits for the queries on it, and whoever comes after waits for the change: longer than this, and people would
+ * notice a long query for which nobody but the migration had to wait.
+ */
+const LOCK_WAIT_MS = 1_000;
+const LOCK_PAUSE_MS = 500;
+const LOCK_ATTEMPTS = 60;
+const LOCK_NOT_AVAILABLE = '55P03';
 
 // A pool for requests may give its queries seconds; a migration, or waiting for another process's, takes as long as it takes.
 const patiently = (text: string) => ({ text, query_timeout: 2 ** 31 - 1 });
@@ -117,6 +127,7 @@ const applyOne = async (client: PoolClient, migration: Migration): Promise<boole
     await client.query(patiently('LOCK TABLE _prisma_migrations IN SHARE ROW EXCLUSIVE MODE'));
     const applied = isApplied(migration, (await recorded(client)).get(name));
     if (!applied) {
+      await client.query(`SET LOCAL lock_timeout = ${LOCK_WAIT_MS}`);
       await client.query(patiently(sql)).catch((cause: unknown) => {
         const reason = cause instanceof Error ? cause.message : String(cause);
         throw new MigrationError(`Migration ${name} failed and was rolled back${lineOf(sql, cause)}: ${reason}`, {
@@ -136,6 +147,25 @@ const applyOne = async (client: PoolClient, migration: Migration): Promise<boole
     await client.query('ROLLBACK').catch(() => {});
     throw error;
   }
+};
+
+const waitedInVain = ({ cause }: MigrationError): boolean =>
+  cause instanceof Error && 'code' in cause && cause.code === LOCK_NOT_AVAILABLE;
+
+/** Steps aside for those who are in the way, and tries again. */
+const applyBetweenOthers = async (client: PoolClient, migration: Migration): Promise<boolean> => {
+  for (let attempt = 1; ; attempt += 1)
+    try {
+      return await applyOne(client, migration);
+    } catch (error) {
+      if (!(error instanceof MigrationError) || !waitedInVain(error)) throw error;
+      if (attempt === LOCK_ATTEMPTS)
+        throw new MigrationError(
+          `${error.message}. A long query or transaction is in the way: try again when it is over.`,
+          { cause: error },
+        );
+      await sleep(LOCK_PAUSE_MS);
+    }
 };
 
 /**
@@ -158,7 +188,7 @@ export const migrate = async (
     await client.query(patiently(`SELECT pg_advisory_lock(${ADVISORY_LOCK})`));
     const applied: string[] = [];
     for (const migration of await readMigrations(dir)) {
-      if (only(migration.name) && (await applyOne(client, migration))) applied.push(migration.name);
+      if (only(migration.name) && (await applyBetweenOthers(client, migration))) applied.push(migration.name);
     }
     return applied;
   } finally {

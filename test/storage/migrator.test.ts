@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import test from 'ava';
 import { Pool } from 'pg';
@@ -197,3 +198,35 @@ test.serial('the advisory lock is given back, also after a failure', async (t) =
   const { rows } = await pool.query('SELECT pg_try_advisory_lock(72707369) AS free, pg_advisory_unlock(72707369)');
   t.true(rows[0].free);
 });
+
+// The embedded database has one session, in which nobody waits for a lock.
+const withPostgres = process.env.TEST_DATABASE_URL ? test.serial : test.serial.skip;
+
+withPostgres(
+  `a migration that a long query is in the way of holds nobody else up, and is done once that is over${process.env.TEST_DATABASE_URL ? '' : ' (no PostgreSQL: set TEST_DATABASE_URL)'}`,
+  async (t) => {
+    const [a, b] = [unique('a'), unique('b')];
+    await migrate(pool, await migrationsDir({ [a]: `CREATE TABLE ${a} (n int);` }));
+    const long = await pool.connect();
+    await long.query('BEGIN');
+    await long.query(`SELECT * FROM ${a}`);
+
+    let done = false;
+    const change = `ALTER TABLE ${a} ADD COLUMN m int; CREATE TABLE ${b} (n int);`;
+    const migrating = migrate(pool, await migrationsDir({ [b]: change })).finally(() => {
+      done = true;
+    });
+    let worstMs = 0;
+    for (const until = Date.now() + 2_000; Date.now() < until; await sleep(20)) {
+      const start = Date.now();
+      await pool.query(`SELECT n FROM ${a}`);
+      worstMs = Math.max(worstMs, Date.now() - start);
+    }
+    t.false(done);
+    t.true(worstMs > 500, 'somebody did queue behind it');
+    t.true(worstMs < 3_500, `${worstMs} ms`);
+    await long.query('COMMIT');
+    long.release();
+    t.deepEqual(await migrating, [b]);
+  },
+);

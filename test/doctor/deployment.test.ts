@@ -1,30 +1,24 @@
-// Each check of `npm run doctor` made to fail once, and the whole of it as an operator runs it.
+// The checks of `npm run doctor` of a database and of what answers at ISSUER, each made to fail once; and the whole as it is run.
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import test from 'ava';
 import { Client } from 'pg';
-import { SMTPServer } from 'smtp-server';
-import { checkClients } from '../scripts/doctor/clients.ts';
-import { askClock, judgeClock } from '../scripts/doctor/clock.ts';
-import type { Finding } from '../scripts/doctor/finding.ts';
-import { checkIssuer, checkProxies, FORGED_ADDRESS, judgeProxies } from '../scripts/doctor/issuer.ts';
-import { checkKeys, signingKeysOf } from '../scripts/doctor/keys.ts';
-import { checkMail, checkOutbox } from '../scripts/doctor/mail.ts';
-import { checkMigrations, checkPeople, checkPostgres } from '../scripts/doctor/postgres.ts';
-import { checkRedis, openRedis } from '../scripts/doctor/redis.ts';
-import { checkSettings } from '../scripts/doctor/settings.ts';
-import { type Config, readConfig } from '../src/config.ts';
-import { createSecrets } from '../src/domain/secrets.ts';
-import { SEEN_HEADER, seenQuestion } from '../src/http/seen.ts';
-import { startServer } from './helpers/server.ts';
-import { freePort, killAll, NO_STORES, run, startService, temporaryDir } from './helpers/service.ts';
-import { startSmtp } from './helpers/smtp.ts';
+import { checkClients } from '../../scripts/doctor/clients.ts';
+import type { Finding } from '../../scripts/doctor/finding.ts';
+import { checkIssuer, checkProxies } from '../../scripts/doctor/issuer.ts';
+import { checkKeys, signingKeysOf } from '../../scripts/doctor/keys.ts';
+import { checkOutbox } from '../../scripts/doctor/mail.ts';
+import { checkMigrations, checkPeople, checkPostgres } from '../../scripts/doctor/postgres.ts';
+import { createSecrets } from '../../src/domain/secrets.ts';
+import { SEEN_HEADER, seenQuestion } from '../../src/http/seen.ts';
+import { configOf, isFine, MASTER_KEY, PRODUCTION, told } from '../helpers/findings.ts';
+import { startServer } from '../helpers/server.ts';
+import { freePort, killAll, NO_STORES, run, startService, temporaryDir } from '../helpers/service.ts';
 
 const { TEST_DATABASE_URL, TEST_REDIS_URL } = process.env;
-const MASTER_KEY = 'a master key for tests, 32 bytes or more';
 
 const server = await startServer();
 const db = new Client({ connectionString: server.database.connectionString });
@@ -35,77 +29,7 @@ test.after.always(async () => {
   killAll();
 });
 
-const configOf = (env: Record<string, string> = {}): Config =>
-  readConfig({ ISSUER: server.issuer, MASTER_KEY, DATA_DIR: temporaryDir(), ...env }).config;
-const production = configOf({
-  NODE_ENV: 'production',
-  ISSUER: 'https://id.example.com',
-  JWT_SECRET_KEY: 'N7bq2XcV9sLmT4wRzK1yHd6uPf8jGa3eQo5iMn0t',
-  MASTER_KEY: 'Zp4cWk8xVt2mRq9sLb6nHy3dJg7fTa1eUo5iCw0v',
-  DATABASE_URL: 'postgres://localhost/x',
-  REDIS_URL: 'redis://localhost',
-  SMTP_URL: 'smtp://localhost',
-});
-
-/** `status check`, and what it says, of each finding. */
-const told = (findings: Finding[]): string =>
-  findings.map(({ status, check, says }) => `${status} ${check}: ${says}`).join('\n');
-const isFine = (findings: Finding[]): boolean => findings.every(({ status }) => status === 'ok');
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Settings, clocks, proxies: judged by what was seen
-// ---------------------------------------------------------------------------------------------------------------------
-
-test('settings that do not belong where they are', (t) => {
-  t.true(isFine(checkSettings(configOf(), [])));
-  t.true(isFine(checkSettings(production, [])));
-  const cases: [config: Config, warnings: string[], says: RegExp][] = [
-    [
-      configOf({ ISSUER: 'https://id.example.com' }),
-      [],
-      /^fail configuration: https:\/\/id\.example\.com is a public name/,
-    ],
-    [{ ...production, masterKey: undefined }, [], /^warn configuration: MASTER_KEY is not set/],
-    [{ ...production, logLevel: 'debug' }, [], /^warn configuration: LOG_LEVEL is debug/],
-    [{ ...production, registration: 'open' }, [], /^warn configuration: DCR=open/],
-    [configOf(), ['ISUER is not a known variable'], /^warn configuration: ISUER/],
-  ];
-  for (const [config, warnings, says] of cases) t.regex(told(checkSettings(config, warnings)), says);
-  const dataDir = temporaryDir();
-  writeFileSync(join(dataDir, 'secrets.json'), '{}');
-  chmodSync(join(dataDir, 'secrets.json'), 0o644);
-  t.regex(told(checkSettings(configOf({ DATA_DIR: dataDir }), [])), /^fail configuration: Other users/);
-});
-
-test('a clock that is off is told, as far as the question’s own time does not explain it', async (t) => {
-  t.is(judgeClock('It', 900, 10).status, 'ok');
-  t.is(judgeClock('It', 2_500, 1_000).status, 'ok');
-  t.is(judgeClock('It', -3_000, 100).status, 'warn');
-  t.regex(judgeClock('It', -31_000, 100).says, /31\.0 s behind/);
-  t.is(judgeClock('It', 31_000, 100).status, 'fail');
-  const { aheadMs, withinMs } = await askClock(async () => Date.now() + 60_000);
-  t.is(judgeClock('It', aheadMs, withinMs).status, 'fail');
-});
-
-test('what the server takes for the client’s address shows whether TRUST_PROXY is right', (t) => {
-  const judge = (trustProxy: number, address: string, ...forwarded_for: string[]) => {
-    const { status, says, mend = '' } = judgeProxies({ address, forwarded_for }, trustProxy);
-    return `${status} ${says} ${mend}`;
-  };
-  const us = '198.51.100.9';
-  // The proxy adds to what came, or sets what it saw; one, or two of them.
-  t.regex(judge(1, us, FORGED_ADDRESS, us), /^ok/);
-  t.regex(judge(1, us, us), /^ok/);
-  t.regex(judge(2, us, FORGED_ADDRESS, us, '10.0.0.1'), /^ok/);
-  t.regex(judge(0, us, FORGED_ADDRESS), /^ok There is none/);
-  // Believed without a proxy, or further than there are proxies.
-  t.regex(judge(1, FORGED_ADDRESS, FORGED_ADDRESS), /^fail Clients can choose .* TRUST_PROXY=0/);
-  t.regex(judge(2, FORGED_ADDRESS, FORGED_ADDRESS, us), /^fail Clients can choose .* TRUST_PROXY=1/);
-  t.regex(judge(2, us, us), /^warn .* TRUST_PROXY=1/);
-  // Not believed though they are there.
-  t.regex(judge(0, '10.0.0.1', FORGED_ADDRESS, us), /^fail Everybody is counted as one network.* TRUST_PROXY=1/);
-  t.regex(judge(1, '10.0.0.1', FORGED_ADDRESS, us, '10.0.0.1'), /^fail Everybody .* TRUST_PROXY=2/);
-});
+const configHere = (env: Record<string, string> = {}) => configOf({ ISSUER: server.issuer, ...env });
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The database
@@ -129,15 +53,15 @@ test.serial('migrations that are missing, were changed, or are newer', async (t)
 });
 
 test.serial('a PostgreSQL that does not wait for the disk', async (t) => {
-  t.true(isFine(await checkPostgres(db, configOf())));
+  t.true(isFine(await checkPostgres(db, configHere())));
   await db.query('BEGIN; SET LOCAL synchronous_commit = off');
-  const findings = await checkPostgres(db, configOf({ DATABASE_URL: 'postgres://localhost/x' }));
+  const findings = await checkPostgres(db, configHere({ DATABASE_URL: 'postgres://localhost/x' }));
   await db.query('ROLLBACK');
   t.regex(told(findings), /warn postgres: PostgreSQL does not wait for the disk/);
 });
 
 test.serial('keys that do not open, are missing, or have signed for too long', async (t) => {
-  const config = configOf();
+  const config = configHere();
   const keys = await signingKeysOf(db);
   t.true(isFine(await checkKeys(keys, config, MASTER_KEY)));
   t.regex(told(await checkKeys(keys, config, undefined)), /^fail keys: There is no MASTER_KEY/);
@@ -153,7 +77,7 @@ test.serial('keys that do not open, are missing, or have signed for too long', a
 });
 
 test.serial('clients that lead where they should not, or are of no use to anybody', async (t) => {
-  t.true(isFine(await checkClients(db, production)));
+  t.true(isFine(await checkClients(db, PRODUCTION)));
   const add = (id: string, metadata: unknown, days = 0) =>
     db.query(
       `INSERT INTO oauth_clients (client_id, metadata, created_at) VALUES ($1, $2, now() - make_interval(days => $3))`,
@@ -172,7 +96,7 @@ test.serial('clients that lead where they should not, or are of no use to anybod
   await add('sound', { redirect_uris: ['https://ok.example/', 'http://127.0.0.1/cb', 'com.example.app:/cb'] });
   await add('\u001b[31mred', { redirect_uris: ['nonsense'] });
   await add('optima_client', { redirect_uris: ['http://localhost:8300/callback'] });
-  const text = told(await checkClients(db, production));
+  const text = told(await checkClients(db, PRODUCTION));
   for (const says of [
     /fail clients: plain: redirect_uris must be https.*\(http:\/\/app\.example\/cb\)/,
     /fail clients: wild: redirect_uris must not have wildcards/,
@@ -185,7 +109,7 @@ test.serial('clients that lead where they should not, or are of no use to anybod
     t.regex(text, says);
   t.notRegex(text, /robot|sound|hunter2/);
   t.false(text.includes('\u001b'));
-  t.notRegex(told(await checkClients(db, configOf())), /fail/, 'while developing, it is only told');
+  t.notRegex(told(await checkClients(db, configHere())), /fail/, 'while developing, it is only told');
   await db.query('DELETE FROM oauth_clients');
 });
 
@@ -195,65 +119,14 @@ test.serial('mails that are late or were given up; nobody to administer; a demo 
     `INSERT INTO outgoing_mails (id, sealed, next_attempt_at, last_error) VALUES
        (gen_random_uuid(), 'x', now() - interval '1 hour', NULL), (gen_random_uuid(), 'x', NULL, 'refused')`,
   );
-  t.regex(told(await checkOutbox(db)), /warn outbox: 1 mails have been due.*\nwarn outbox: 1 mails .* given up/);
+  t.regex(told(await checkOutbox(db)), /warn outbox: .* due .*: 1\.\nwarn outbox: .* given up: 1\./);
   await db.query('DELETE FROM outgoing_mails');
 
-  t.regex(told(await checkPeople(db, production)), /^warn people: There is no administrator/);
+  t.regex(told(await checkPeople(db, PRODUCTION)), /^warn people: There is no administrator/);
   const { id } = await server.accounts.create({ email: 'demo@example.com', password: 'a long password' });
   await db.query(`UPDATE users SET role = 'admin' WHERE id = $1`, [id]);
-  t.regex(told(await checkPeople(db, production)), /^fail people: The demo user/);
-  t.true(isFine(await checkPeople(db, configOf())));
-});
-
-// ---------------------------------------------------------------------------------------------------------------------
-// Mail and Redis
-// ---------------------------------------------------------------------------------------------------------------------
-
-test('a mail server that is away, refuses, or takes no password', async (t) => {
-  const smtp = await startSmtp();
-  t.teardown(smtp.stop);
-  const config = (SMTP_URL: string) => configOf({ SMTP_URL });
-  t.true(isFine(await checkMail(config(smtp.url))));
-  t.is(smtp.received.length, 0, 'nothing was sent');
-  const asking = new SMTPServer({
-    hideSTARTTLS: true,
-    allowInsecureAuth: true,
-    onAuth: ({ password }, _session, done) =>
-      password === 'right' ? done(null, { user: 'mailer' }) : done(new Error(`not ${password}`)),
-  });
-  const listener = asking.listen(0, '127.0.0.1');
-  await once(listener, 'listening');
-  t.teardown(() => new Promise<void>((resolve) => asking.close(resolve)));
-  const { port } = listener.address() as AddressInfo;
-  t.true(isFine(await checkMail(config(`smtp://mailer:right@127.0.0.1:${port}`))));
-  const denied = told(await checkMail(config(`smtp://mailer:hunter2@127.0.0.1:${port}`)));
-  t.regex(denied, /^fail mail: 127\.0\.0\.1:\d+ does not take mails \(EAUTH AUTH PLAIN 535\)/);
-  smtp.refusals.set('CONNECT', 554);
-  t.regex(told(await checkMail(config(smtp.url))), /^fail mail: .*554/);
-  await smtp.stop();
-  t.regex(told(await checkMail(config(smtp.url))), /^fail mail: .*ESOCKET|ECONN/);
-  t.notRegex(denied, /hunter2|mailer/);
-  t.is((await checkMail(configOf()))[0]?.status, 'skipped');
-});
-
-test('a Redis that does not answer, is too old, or throws keys out', async (t) => {
-  const away = await openRedis(`redis://:hunter2@127.0.0.1:${await freePort()}`);
-  t.true('check' in away);
-  if ('check' in away) {
-    t.regex(told([away]), /^fail redis: 127\.0\.0\.1:\d+ does not answer \(ECONNREFUSED\)/);
-    t.notRegex(told([away]), /hunter2/);
-  }
-  const says = (info: string, url = 'redis://localhost') =>
-    checkRedis({ info: async () => info.replaceAll('\n', '\r\n') } as Parameters<typeof checkRedis>[0], url).then(told);
-  const good = 'redis_version:7.4.1\nmaxmemory:0\nmaxmemory_policy:noeviction\n';
-  t.regex(await says(good), /^ok/);
-  t.regex(await says(good.replace('7.4.1', '6.2.0')), /^fail redis: Redis 6\.2\.0 is too old/);
-  t.regex(
-    await says(good.replace('noeviction', 'allkeys-lru').replace(':0', ':100')),
-    /^fail redis: Redis may throw keys out/,
-  );
-  t.regex(await says(good, 'redis://:hunter2@redis.example'), /^warn redis: .*in the clear/);
-  t.regex(await says(good, 'rediss://redis.example'), /^ok/);
+  t.regex(told(await checkPeople(db, PRODUCTION)), /^fail people: The demo user/);
+  t.true(isFine(await checkPeople(db, configHere())));
 });
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -269,15 +142,15 @@ const listening = async (t: import('ava').ExecutionContext, listener: RequestLis
 
 test.serial('an issuer that nobody answers for, or somebody else', async (t) => {
   const kids = (await signingKeysOf(db)).map(({ kid }) => kid);
-  const right = await checkIssuer(configOf(), kids);
+  const right = await checkIssuer(configHere(), kids);
   t.true(right.reached && isFine(right.findings), told(right.findings));
 
-  const silent = await checkIssuer(configOf({ ISSUER: `http://localhost:${await freePort()}` }), kids);
+  const silent = await checkIssuer(configHere({ ISSUER: `http://localhost:${await freePort()}` }), kids);
   t.false(silent.reached);
   t.regex(told(silent.findings), /^fail issuer: Nothing answers at .* \(ECONNREFUSED\)/);
   const stranger = await listening(t, (_, res) => void res.writeHead(404).end('<h1>no</h1>'));
   t.regex(
-    told((await checkIssuer(configOf({ ISSUER: stranger }), kids)).findings),
+    told((await checkIssuer(configHere({ ISSUER: stranger }), kids)).findings),
     /^fail issuer: .* answers 404, and no metadata/,
   );
 
@@ -287,15 +160,15 @@ test.serial('an issuer that nobody answers for, or somebody else', async (t) => 
     res.writeHead(answer.status, { 'content-type': 'application/json', date: 'Mon, 01 Jan 2024 00:00:00 GMT' });
     res.end(await answer.text());
   });
-  const other = told((await checkIssuer(configOf({ ISSUER: alias }), [...kids, 'of-another-database'])).findings);
+  const other = told((await checkIssuer(configHere({ ISSUER: alias }), [...kids, 'of-another-database'])).findings);
   t.regex(other, new RegExp(`fail issuer: ${alias} answers as ${server.issuer}`));
   t.regex(other, /fail issuer: .* publishes other signing keys/);
   t.regex(other, /fail clock: The clock of the server is [\d.]+ s behind/);
 });
 
 test.serial('the server tells what it sees to who holds the master key, and to nobody else', async (t) => {
-  t.true(isFine((await checkProxies(configOf(), MASTER_KEY)).filter(({ check }) => check === 'proxy')));
-  t.regex(told(await checkProxies(configOf(), 'm'.repeat(32))), /fail proxy: The server does not say what it sees/);
+  t.true(isFine((await checkProxies(configHere(), MASTER_KEY)).filter(({ check }) => check === 'proxy')));
+  t.regex(told(await checkProxies(configHere(), 'm'.repeat(32))), /fail proxy: The server does not say what it sees/);
   const ask = async (question: string | undefined) => {
     const response = await fetch(`${server.origin}/health`, {
       headers: question === undefined ? {} : { [SEEN_HEADER]: question },
@@ -325,7 +198,7 @@ test.serial('a server behind proxies that believes too many, or too few, or a cl
   );
   t.teardown(trusting.close);
   const env = { TRUST_PROXY: '1', MTLS_CERTIFICATE_HEADER: 'x-client-cert', ISSUER: trusting.origin };
-  const direct = told(await checkProxies(configOf(env), MASTER_KEY));
+  const direct = told(await checkProxies(configHere(env), MASTER_KEY));
   t.regex(direct, /fail proxy: Clients can choose the address/);
   t.regex(direct, /fail proxy: Clients can send the header that their certificate is read from/);
 
@@ -342,11 +215,11 @@ test.serial('a server behind proxies that believes too many, or too few, or a cl
       res.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text());
     };
   const proxied = await listening(t, to(trusting.origin));
-  const good = await checkProxies(configOf({ ...env, ISSUER: proxied }), MASTER_KEY);
+  const good = await checkProxies(configHere({ ...env, ISSUER: proxied }), MASTER_KEY);
   t.true(isFine(good.filter(({ check }) => check === 'proxy')), told(good));
   const blind = await listening(t, to(server.origin));
   t.regex(
-    told(await checkProxies(configOf({ ISSUER: blind }), MASTER_KEY)),
+    told(await checkProxies(configHere({ ISSUER: blind }), MASTER_KEY)),
     /fail proxy: Everybody is counted as one network/,
   );
 });
