@@ -47,6 +47,9 @@ export const faultOfRedirectUri = (uri: string, schemes: boolean): string | unde
   if (uri.includes('*')) return 'must not have wildcards';
   if (uri.includes('#')) return 'must not have a fragment';
   if (url.username !== '' || url.password !== '') return 'must not have a user or password';
+  // What one reads as a host, another may read as a path: https:///host, https:host, hosts in letters that are folded.
+  const web = url.protocol === 'https:' || url.protocol === 'http:';
+  if (web && !uri.toLowerCase().startsWith(`${url.protocol}//${url.host}`)) return 'must be written with their host';
   if (url.protocol === 'https:')
     return isLoopbackHost(url.hostname) ? 'must use http on the own machine (localhost, 127.0.0.1, [::1])' : undefined;
   if (url.protocol === 'http:')
