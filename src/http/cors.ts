@@ -2,6 +2,7 @@ import type { Context, Middleware } from 'koa';
 
 const EXCHANGE = '/auth/exchange';
 const PREFLIGHT_SECONDS = 600;
+const WELL_KNOWN = /^\/\.well-known\/(oauth-authorization-server|openid-configuration|oauth-protected-resource)\//;
 
 /** Answers a browser that asks beforehand; false where it asks for something else. */
 const preflight = (ctx: Context, methods: string, headers: string): boolean => {
@@ -21,7 +22,8 @@ const preflight = (ctx: Context, methods: string, headers: string): boolean => {
 export const openCors =
   (methods: ReadonlyMap<string, string>): Middleware =>
   async (ctx, next) => {
-    const method = methods.get(ctx.path);
+    // RFC 8414 §3.1: below these there is nothing, which a page has to be able to read before it tries the next.
+    const method = methods.get(ctx.path) ?? (WELL_KNOWN.test(ctx.path) ? 'GET' : undefined);
     if (method === undefined) return next();
     ctx.set('Access-Control-Allow-Origin', '*');
     ctx.set('Access-Control-Expose-Headers', 'Retry-After, WWW-Authenticate');

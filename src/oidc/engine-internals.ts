@@ -215,6 +215,20 @@ export const introspectionJwt = (ctx: KoaContextWithOIDC, told: Record<string, u
 };
 
 /**
+ * Refuses a response_type that a client is not registered for as RFC 6749 §4.1.2.1 has it: the client may not ask this way.
+ * Relies on: the engine asks `client.responseTypeAllowed(type)` of each request, and hands on errors of its own kind.
+ */
+export const refuseResponseTypes = (provider: Provider): void => {
+  const { responseTypeAllowed } = provider.Client.prototype;
+  Object.assign(provider.Client.prototype, {
+    responseTypeAllowed(this: Client, type: Parameters<typeof responseTypeAllowed>[0]): boolean {
+      if (responseTypeAllowed.call(this, type)) return true;
+      throw new errors.UnauthorizedClient('requested response_type is not allowed for this client');
+    },
+  });
+};
+
+/**
  * Says of an id_token_hint that is encrypted what is wrong with it (OIDC Core §3.1.2.1: who has it decrypts it first). It was encrypted to a
  * key that only the client has.
  * Relies on: the engine asks `IdToken.validate(hint, client)`, and hands on errors of its own kind.

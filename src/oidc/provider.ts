@@ -15,6 +15,7 @@ import {
   detectReplays,
   readResources,
   refuseEncryptedHints,
+  refuseResponseTypes,
   takeFormerKeys,
   takeIdTokensAlone,
 } from './engine-internals.ts';
@@ -60,6 +61,7 @@ export const createProvider = (
   allowRedirectUris(provider, isRegisteredButForPort);
   readResources(provider, requestedResources(settings.issuer));
   refuseEncryptedHints(provider);
+  refuseResponseTypes(provider);
   provider.use(nameRefusals);
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
   provider.use(corsOrigins(stores.registrations.isOrigin));

@@ -13,9 +13,18 @@ const WORDS: Record<string, string> = {
 
 type Refusal = { error?: unknown; error_description?: unknown };
 
-/** What the engine refuses in JSON, under the name that the RFC has for it and with a word on what to do. */
+/** The same in the address that an app is called back at. */
+const inAddress = (location: string): string => {
+  const [, error = ''] = /[?&#]error=(\w+)/.exec(location) ?? [];
+  const words = location.includes('error_description=') ? undefined : WORDS[error];
+  return words === undefined ? location : `${location}&${new URLSearchParams({ error_description: words })}`;
+};
+
+/** What the engine refuses, under the name that the RFC has for it and with a word on what to do. */
 export const nameRefusals: Middleware = async (ctx, next) => {
   await next();
+  const location = ctx.path === '/oauth/authorize' && ctx.status === 303 && ctx.response.get('Location');
+  if (location) ctx.set('Location', inAddress(String(location)));
   const told = ctx.body as Refusal | undefined;
   if (typeof told !== 'object' || told === null || typeof told.error !== 'string') return;
   const { error, error_description: words } = told;

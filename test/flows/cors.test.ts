@@ -206,6 +206,15 @@ test('where anybody may register, any page may: a host that runs in a browser re
   t.deepEqual(corsHeaders(await register(metadata, strict)), []);
 });
 
+test('that there is no metadata below the usual places is for every page to read', async (t) => {
+  for (const name of ['oauth-authorization-server', 'openid-configuration', 'oauth-protected-resource']) {
+    const path = `/.well-known/${name}/mcp`;
+    const answer = await fetch(`${server.origin}${path}`, { headers: { origin: STRANGER } });
+    t.is(answer.status, 404);
+    t.is(allowed(answer), '*');
+  }
+});
+
 test('what our API says of itself is for everybody, whatever headers a page adds', async (t) => {
   const path = '/.well-known/oauth-protected-resource';
   t.is(allowed(await fetch(`${server.origin}${path}`, { headers: { origin: STRANGER } })), '*');

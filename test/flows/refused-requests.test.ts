@@ -164,7 +164,7 @@ for (const [what, params] of Object.entries({
 
 for (const [what, params, error] of [
   ['a response_type we do not have', { response_type: 'token' }, 'unsupported_response_type'],
-  ['a response_type that it is not registered for', { response_type: 'code id_token' }, 'invalid_request'],
+  ['a response_type that it is not registered for', { response_type: 'code id_token' }, 'unauthorized_client'],
   ['a response_type with an access token', { response_type: 'code token' }, 'unsupported_response_type'],
   ['a response_mode we do not have', { response_mode: 'carrier_pigeon' }, 'unsupported_response_mode'],
   ['an unknown resource', { resource: 'https://api.example/' }, 'invalid_target'],
@@ -180,6 +180,7 @@ for (const [what, params, error] of [
     t.is(arrived.status, 0);
     const answer = Object.fromEntries(new URLSearchParams(arrived.url.search || arrived.url.hash.slice(1)));
     t.like(answer, { error, state, iss: server.issuer });
+    t.truthy(answer.error_description, 'with a word on why');
   });
 
 test('a client that is registered for some scopes gets no others', async (t) => {

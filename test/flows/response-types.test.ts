@@ -115,12 +115,12 @@ test('who did not register for a response type does not get it', async (t) => {
   const { rp } = await newApp(server);
   for (const response_type of ['id_token', 'code id_token']) {
     const { arrived } = await ask(rp, { response_type });
-    t.is(fragment(arrived).error, 'invalid_request');
+    t.is(fragment(arrived).error, 'unauthorized_client');
     t.notRegex(arrived.url.href, /id_token=/);
   }
   const implicit = await newApp(server, IMPLICIT);
   const { arrived } = await ask(implicit.rp, { response_type: 'code' });
-  t.is(told(arrived).error, 'invalid_request');
+  t.is(told(arrived).error, 'unauthorized_client');
 });
 
 test('OIDC Registration §2: an implicit web client is sent back by https alone, and not to localhost', async (t) => {

@@ -10,6 +10,8 @@ import {
   introspectionJwt,
   logoutToken,
   readResources,
+  refuseEncryptedHints,
+  refuseResponseTypes,
   takeFormerKeys,
   takeIdTokensAlone,
   tellClientsOurselves,
@@ -229,6 +231,38 @@ test('the engine reads the resources of a request as we do: of its address, and 
       .sign(privateKey);
   t.deepEqual(await ask([...common, ['request', await signed('https://ours.example/')]]), []);
   t.deepEqual(await ask([...common, ['request', await signed('https://other.example/')]]), ['https://other.example/']);
+});
+
+test('the engine asks the client about a response_type, and IdToken about a hint, and hands on what they refuse', async (t) => {
+  const provider = new Provider('http://localhost', {
+    clients: [{ client_id: 'app', token_endpoint_auth_method: 'none', redirect_uris: ['https://app.example/cb'] }],
+    features: { devInteractions: { enabled: false } },
+    responseTypes: ['code', 'none'],
+  });
+  refuseResponseTypes(provider);
+  refuseEncryptedHints(provider);
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  t.teardown(() => server.close());
+  const { port } = server.address() as { port: number };
+  const ask = async (more: Record<string, string>) => {
+    const query = new URLSearchParams({
+      client_id: 'app',
+      response_type: 'code',
+      scope: 'openid',
+      redirect_uri: 'https://app.example/cb',
+      code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+      code_challenge_method: 'S256',
+      ...more,
+    });
+    const { headers } = await fetch(`http://localhost:${port}/auth?${query}`, { redirect: 'manual' });
+    return Object.fromEntries(new URL(headers.get('location') ?? '', 'http://localhost').searchParams);
+  };
+  t.is((await ask({})).error, undefined);
+  t.is((await ask({ response_type: 'none' })).error, 'unauthorized_client');
+  t.like(await ask({ id_token_hint: 'a.b.c.d.e' }), { error: 'invalid_request' });
+  t.regex((await ask({ id_token_hint: 'a.b.c.d.e' })).error_description ?? '', /encrypted/);
+  t.notRegex((await ask({ id_token_hint: 'a.b.c' })).error_description ?? '', /encrypted/);
 });
 
 const apartProvider = () =>
