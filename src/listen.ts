@@ -1,7 +1,8 @@
 import { createServer, type RequestListener } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type { TlsSettings } from './config-tls.ts';
+import { boundConnections, type ConnectionBounds, lookEvery } from './connection-bounds.ts';
 import { boundRequests, type RequestBounds } from './request-bounds.ts';
 
 /** How long a connection may take to agree on TLS. */
@@ -14,9 +15,6 @@ export type Listener = {
   close(graceMs: number): Promise<void>;
 };
 
-/** The other end of a connection, which TLS wraps into a socket of another identity. */
-const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddress}|${remotePort}`;
-
 /**
  * Serves HTTP.
  *
@@ -28,21 +26,15 @@ export const listen = async (
   port: number,
   host: string,
   tls?: TlsSettings,
-  bounds?: Partial<RequestBounds>,
+  bounds?: Partial<RequestBounds & ConnectionBounds>,
 ): Promise<Listener> => {
-  const server = tls ? createTlsServer({ ...tls, handshakeTimeout: HANDSHAKE_MS }, app) : createServer(app);
+  const options = { connectionsCheckingInterval: lookEvery(bounds) };
+  const server = tls
+    ? createTlsServer({ ...options, ...tls, handshakeTimeout: HANDSHAKE_MS }, app)
+    : createServer(options, app);
   boundRequests(server, bounds);
-  // Node takes a connection on which nothing was said yet for a busy one; browsers open some in advance.
-  const unused = new Map<string, Socket>();
-  server.on('connection', (socket: Socket) => {
-    const peer = peerOf(socket);
-    unused.set(peer, socket);
-    socket.once('close', () => {
-      if (unused.get(peer) === socket) unused.delete(peer);
-    });
-  });
-  server.on('request', ({ socket }, response) => {
-    unused.delete(peerOf(socket));
+  const connections = boundConnections(server, bounds);
+  server.on('request', (_request, response) => {
     // Kept alive for a next request, its connection would be waited for.
     response.once('finish', () => {
       if (!server.listening) setImmediate(() => server.closeIdleConnections());
@@ -57,7 +49,7 @@ export const listen = async (
     async close(graceMs) {
       const cut = setTimeout(() => server.closeAllConnections(), graceMs);
       const closed = new Promise((resolve) => server.close(resolve));
-      for (const socket of unused.values()) socket.destroy();
+      connections.closeUnused();
       await closed;
       clearTimeout(cut);
     },
