@@ -92,7 +92,7 @@ const people = async (calls: Calls, known: Map<string, string>, root: string): P
     known.set(`${name}.key`, String(key.key));
     if (name === 'user') known.set('key.id', String(key.id));
   }
-  const sessions = await calls.get('/users/me/sessions', `Bearer ${known.get('user.token')}`);
+  const sessions = await calls.get('/users/me/sessions', `Bearer ${known.get('spare.token')}`);
   known.set('session.id', String((sessions.items as Json[] | undefined)?.[0]?.id));
 };
 
@@ -218,6 +218,24 @@ const grants = async (calls: Calls, known: Map<string, string>, signedIn: Browse
   );
 };
 
+/** One trip to another provider that is over, with a code to exchange, and one that is just coming back. */
+const trips = async (origin: string, known: Map<string, string>): Promise<void> => {
+  const wayBack = async (browser: Browser, provider: string): Promise<URL> => {
+    const start = `/oauth/${provider}/login?return_to=https://platform.example/signed-in`;
+    const there = await browser.go(start, { redirect: 'manual' });
+    return (await createBrowser(there.url.origin).go(there.url)).url;
+  };
+  const arrived = createBrowser(origin);
+  const { url } = await arrived.go(await wayBack(arrived, 'acme'));
+  known.set('exchange.code', url.searchParams.get('code') ?? 'none');
+  const traveller = createBrowser(origin);
+  const back = await wayBack(traveller, 'google');
+  known
+    .set('trip.state', back.searchParams.get('state') ?? 'none')
+    .set('trip.code', back.searchParams.get('code') ?? 'none');
+  known.set('trip.cookies', cookiesOf(traveller));
+};
+
 /** Pages that are open, each in a browser of its own. */
 const pages = async (origin: string, known: Map<string, string>, signedIn: Browser): Promise<void> => {
   const request = new URLSearchParams({
@@ -250,15 +268,15 @@ const pages = async (origin: string, known: Map<string, string>, signedIn: Brows
   const forgot = await reader.go('/forgot-password');
   await reader.submit(forgot, 'send-link', { email: known.get('user.email') ?? '' });
   known.set('form.csrf', hiddenField(forgot, 'csrf')).set('form.cookies', cookiesOf(reader));
+  // Its mail has the other kind of link.
+  await createCalls(origin).json('/auth/register', { email: `new-${randomUUID()}@example.com`, password: PASSWORD });
   const mails = await reader.go('/dev/mail');
-  const mail = /\/dev\/mail\/([\w-]{36})/.exec(mails.html)?.[1] ?? 'none';
-  const read = await reader.go(`/dev/mail/${mail}`);
-  known.set('mail.id', mail).set('mail.token', /token=([\w.~-]+)/.exec(read.html)?.[1] ?? 'none');
-  const traveller = createBrowser(origin);
-  const there = await traveller.go('/oauth/google/login?return_to=https://platform.example/signed-in', {
-    redirect: 'manual',
-  });
-  known.set('trip.state', there.url.searchParams.get('state') ?? 'none').set('trip.cookies', cookiesOf(traveller));
+  for (const [, id = ''] of [...mails.html.matchAll(/\/dev\/mail\/([\w-]{36})/g)].slice(0, 6)) {
+    const { html } = await reader.go(`/dev/mail/${id}`);
+    const [, kind, token] = /\/(reset-password|verify-email)\?token=([\w.~-]+)/.exec(html) ?? [];
+    if (kind && token) known.set('mail.id', id).set(kind === 'verify-email' ? 'mail.verify' : 'mail.token', token);
+  }
+  await trips(origin, known);
 };
 
 export type Cast = Map<string, string>;

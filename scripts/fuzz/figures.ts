@@ -11,6 +11,7 @@ export const createFigures = () => {
   const operations = new Map<string, { requests: number; fine: number }>();
   const violations = new Map<string, Found>();
   let requests = 0;
+  let late = 0;
   let slowest = { ms: 0, operation: '' };
   return {
     requests: () => requests,
@@ -20,6 +21,10 @@ export const createFigures = () => {
       const of = operations.get(operation) ?? { requests: 0, fine: 0 };
       operations.set(operation, { requests: of.requests + 1, fine: of.fine + (/^[23]/.test(status) ? 1 : 0) });
       if (ms > slowest.ms) slowest = { ms: Math.round(ms), operation };
+    },
+    /** A store did not answer in time. */
+    late: () => {
+      late += 1;
     },
     /** Keeps the shortest request of each kind; true when the kind is new. */
     found(violation: Violation, request: string): boolean {
@@ -44,6 +49,7 @@ export const createFigures = () => {
       seconds: Math.round(seconds),
       statuses: Object.fromEntries([...statuses].sort()),
       slowest,
+      stores_late: late,
       operations: operations.size,
       operations_without_success: [...operations]
         .filter(([, { fine }]) => fine === 0)

@@ -11,6 +11,7 @@ const consent = { cookies: '{{consent.cookies}}' };
 const account = { cookies: '{{account.cookies}}' };
 const form = { cookies: '{{form.cookies}}' };
 const MAILED = { csrf: '{{form.csrf}}', token: '{{mail.token}}' };
+const VERIFIED = { csrf: '{{form.csrf}}', token: '{{mail.verify}}' };
 
 const PAGES: readonly Page[] = [
   { path: '' },
@@ -50,7 +51,7 @@ const PAGES: readonly Page[] = [
     form: { xsrf: '{{device.xsrf}}', user_code: '{{television.user_code}}', confirm: 'yes' },
   },
   { path: 'oauth/logout/confirm', ...account, form: { xsrf: '{{logout.xsrf}}', logout: 'yes' } },
-  { path: 'oauth/google/callback', cookies: '{{trip.cookies}}', query: { state: '{{trip.state}}', code: 'x' } },
+  { path: 'oauth/google/callback', cookies: '{{trip.cookies}}', query: { state: '{{trip.state}}', code: '{{trip.code}}' } },
   {
     path: 'oauth/acme/callback',
     cookies: '{{trip.cookies}}',
@@ -63,8 +64,8 @@ const PAGES: readonly Page[] = [
     form: { csrf: '{{form.csrf}}', email: '{{user.email}}', interaction: '{{login.uid}}' },
   },
   { path: 'resend-verification', ...form, form: { csrf: '{{form.csrf}}', email: '{{user.email}}' } },
-  { path: 'verify-email', ...form, query: { token: '{{mail.token}}' } },
-  { path: 'verify-email', ...form, form: { ...MAILED, password: '{{user.password}}' } },
+  { path: 'verify-email', ...form, query: { token: '{{mail.verify}}' } },
+  { path: 'verify-email', ...form, form: { ...VERIFIED, password: '{{user.password}}' } },
   { path: 'confirm-email', ...form, form: { ...MAILED, password: '{{user.password}}' } },
   { path: 'reset-password', ...form, query: { token: '{{mail.token}}' } },
   { path: 'reset-password', ...form, form: { ...MAILED, new_password: 'a new password', repeated: 'another' } },

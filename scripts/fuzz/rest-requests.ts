@@ -61,7 +61,7 @@ const queryOf = (parameters: NonNullable<Operation['parameters']>, schemas: Sche
     .map(({ name, schema = {}, required }) =>
       fc
         .tuple(
-          fc.constantFrom('one', 'one', required ? 'one' : 'none', 'none', 'none', 'twice', 'list'),
+          fc.constantFrom('one', 'one', ...Array<string>(8).fill(required ? 'one' : 'none'), 'twice', 'list'),
           nearlyText(schema, schemas, name),
         )
         .map(([how, value]): Pairs => {
@@ -100,7 +100,13 @@ const pairsIn = (value: unknown): Pairs =>
     typeof one === 'string' ? one : (JSON.stringify(one) ?? ''),
   ]);
 
-const bodyOf = ({ requestBody }: Operation, schemas: Schemas): Arbitrary<Partial<FuzzRequest>> => {
+/** RFC 7592 §2.2: an update names the client that it is of. */
+const withOwnId = (path: string, value: unknown): unknown =>
+  path === '/oauth/register/{clientId}' && typeof value === 'object' && value !== null && 'client_id' in value
+    ? { ...value, client_id: '{{registered.id}}' }
+    : value;
+
+const bodyOf = (path: string, { requestBody }: Operation, schemas: Schemas): Arbitrary<Partial<FuzzRequest>> => {
   const [[type, { schema = {}, example }] = ['application/json', {}]] = Object.entries(requestBody?.content ?? {});
   if (!requestBody)
     return fc.oneof(
@@ -113,7 +119,10 @@ const bodyOf = ({ requestBody }: Operation, schemas: Schemas): Arbitrary<Partial
       ? nearly(schema, schemas)
       : fc.oneof({ arbitrary: nearly(schema, schemas), weight: 6 }, { arbitrary: fc.constant(example), weight: 1 });
   return value.chain((one) =>
-    dressed(type === 'application/json' ? { as: 'json', value: one } : { as: 'form', pairs: pairsIn(one) }, type),
+    dressed(
+      type === 'application/json' ? { as: 'json', value: withOwnId(path, one) } : { as: 'form', pairs: pairsIn(one) },
+      type,
+    ),
   );
 };
 
@@ -129,7 +138,7 @@ const operationRequest = (
       queryOf(operation.parameters ?? [], schemas),
       credentialsFor(method, path),
       otherHeaders,
-      method === 'get' || method === 'head' ? fc.constant<Partial<FuzzRequest>>({}) : bodyOf(operation, schemas),
+      method === 'get' || method === 'head' ? fc.constant<Partial<FuzzRequest>>({}) : bodyOf(path, operation, schemas),
     )
     .map(([segments, pairs, credentials, others, carried]) => ({
       operation: `${method.toUpperCase()} ${path}`,

