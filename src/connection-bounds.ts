@@ -9,10 +9,17 @@ export type ConnectionBounds = {
   mostPerNetwork: number;
   /** How long a request's head may take to arrive. */
   headMs: number;
+  /** How long nothing may go either way, with an answer on its way that is not read. */
+  silentMs: number;
 };
 
 /** Each costs a file descriptor and a few kilobytes; a page in a browser has six at most, for seconds. */
-export const CONNECTION_BOUNDS: ConnectionBounds = { most: 10_000, mostPerNetwork: 1_000, headMs: 20_000 };
+export const CONNECTION_BOUNDS: ConnectionBounds = {
+  most: 10_000,
+  mostPerNetwork: 1_000,
+  headMs: 20_000,
+  silentMs: 120_000,
+};
 
 /** How often Node is to look who is overdue: an option of a server's making. */
 export const lookEvery = ({ headMs = CONNECTION_BOUNDS.headMs }: Partial<ConnectionBounds> = {}): number => headMs / 4;
@@ -25,8 +32,9 @@ const peerOf = ({ remoteAddress, remotePort }: Socket): string => `${remoteAddre
  * of silent connections makes room for those who speak.
  */
 export const boundConnections = (server: Server, bounds: Partial<ConnectionBounds> = {}) => {
-  const { most, mostPerNetwork, headMs } = { ...CONNECTION_BOUNDS, ...bounds };
+  const { most, mostPerNetwork, headMs, silentMs } = { ...CONNECTION_BOUNDS, ...bounds };
   server.headersTimeout = headMs;
+  server.timeout = silentMs;
   let open = 0;
   const perNetwork = new Map<string, number>();
   // Node takes a connection on which nothing was said yet for a busy one; browsers open some in advance. The oldest first.

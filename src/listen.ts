@@ -7,6 +7,8 @@ import { boundRequests, type RequestBounds } from './request-bounds.ts';
 
 /** How long a connection may take to agree on TLS. */
 const HANDSHAKE_MS = 10_000;
+/** How long a request may take to arrive: its body has 100 KiB at most, unless it is a stream. */
+const REQUEST_MS = 60_000;
 
 export type Listener = {
   /** The port that was taken, when any free one was asked for. */
@@ -32,7 +34,7 @@ export const listen = async (
   const server = tls
     ? createTlsServer({ ...options, ...tls, handshakeTimeout: HANDSHAKE_MS }, app)
     : createServer(options, app);
-  boundRequests(server, bounds);
+  boundRequests(server, { totalMs: REQUEST_MS, ...bounds });
   const connections = boundConnections(server, bounds);
   server.on('request', (_request, response) => {
     // Kept alive for a next request, its connection would be waited for.

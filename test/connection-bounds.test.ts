@@ -1,13 +1,18 @@
 // Connections are bounded: silent ones make room for those who speak, no network has all of them, and a head that is dripped is cut off.
 import { once } from 'node:events';
+import type { RequestListener } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import type { ConnectionBounds } from '../src/connection-bounds.ts';
 import { listen } from '../src/listen.ts';
 
-const served = async (t: ExecutionContext, bounds: Partial<ConnectionBounds>) => {
-  const listener = await listen((_request, response) => response.end('there'), 0, '127.0.0.1', undefined, bounds);
+const served = async (
+  t: ExecutionContext,
+  bounds: Partial<ConnectionBounds>,
+  app: RequestListener = (_request, response) => void response.end('there'),
+) => {
+  const listener = await listen(app, 0, '127.0.0.1', undefined, bounds);
   t.teardown(() => listener.close(0));
   /** @param from One of the addresses of this machine. */
   const open = async (from = '127.0.0.1') => {
@@ -102,4 +107,19 @@ test('a head that does not arrive is cut off, however steadily it comes, on a ne
   for (const { socket } of [fresh, used]) socket.write('GET / HTTP/1.1\r\nX');
   await until(() => fresh.closed && used.closed);
   for (const one of [fresh, used]) t.regex(one.answer(), /HTTP\/1\.1 408/);
+});
+
+test('who asks for much and reads nothing of it is not waited for', async (t) => {
+  let gone = false;
+  const { open } = await served(t, { silentMs: 300 }, (request, response) => {
+    request.socket.once('close', () => {
+      gone = true;
+    });
+    response.end(Buffer.alloc(50_000_000));
+  });
+  const { socket } = await open();
+  socket.pause();
+  socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+  await until(() => gone);
+  t.pass();
 });
