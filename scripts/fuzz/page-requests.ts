@@ -51,7 +51,11 @@ const PAGES: readonly Page[] = [
     form: { xsrf: '{{device.xsrf}}', user_code: '{{television.user_code}}', confirm: 'yes' },
   },
   { path: 'oauth/logout/confirm', ...account, form: { xsrf: '{{logout.xsrf}}', logout: 'yes' } },
-  { path: 'oauth/google/callback', cookies: '{{trip.cookies}}', query: { state: '{{trip.state}}', code: '{{trip.code}}' } },
+  {
+    path: 'oauth/google/callback',
+    cookies: '{{trip.cookies}}',
+    query: { state: '{{trip.state}}', code: '{{trip.code}}' },
+  },
   {
     path: 'oauth/acme/callback',
     cookies: '{{trip.cookies}}',
