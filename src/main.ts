@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import packageJson from '../package.json' with { type: 'json' };
 import { createApp } from './app.ts';
 import { type Config, ConfigError, loadConfig } from './config.ts';
+import { CONNECTION_BOUNDS } from './connection-bounds.ts';
 import { type Demo, ensureDemo } from './demo.ts';
 import { DomainError } from './domain/errors.ts';
 import { loadExternalKeys } from './external-keys.ts';
@@ -69,10 +70,13 @@ const serve = async (config: Config, log: Logger) => {
   let demo: Demo | undefined;
   if (!config.production) demo = await ensureDemo(config.dataDir, accounts, clients, bootstrapClient?.clientId);
 
-  const listener = await listen(app.callback(), config.port, config.host, config.tls).catch(async (error: unknown) => {
-    await stores.close();
-    throw error;
-  });
+  const bounds = config.trustProxy > 0 ? { mostPerNetwork: CONNECTION_BOUNDS.most } : {};
+  const listener = await listen(app.callback(), config.port, config.host, config.tls, bounds).catch(
+    async (error: unknown) => {
+      await stores.close();
+      throw error;
+    },
+  );
 
   const sweep = setInterval(() => {
     sweepAll(stores).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));

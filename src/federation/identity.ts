@@ -57,7 +57,7 @@ export type IdentityProvider = {
 export type UpstreamFault =
   /** The person turned back. */
   | 'cancelled'
-  /** The provider would not: it is not set up for us, or not for them. */
+  /** The provider would not: it is not set up for us, or not for them; or it is not what came back from it. */
   | 'refused'
   /** Down, slow, or not to be believed. */
   | 'unavailable';

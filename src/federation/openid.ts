@@ -180,7 +180,7 @@ export const createOpenIdProvider = (settings: OpenIdSettings): IdentityProvider
       // RFC 9207 §2.4: an answer that names another provider is not for us to redeem here.
       const from = answer.get('iss');
       if (from === null ? about.authorization_response_iss_parameter_supported : from !== issuer)
-        throw new UpstreamError('unavailable', `the answer is not from ${issuer}`);
+        throw new UpstreamError('refused', `the answer is not from ${issuer}`);
       const byBasic = about.token_endpoint_auth_methods_supported.includes('client_secret_basic');
       const tokens = await redeemCode(about.ask, about.token_endpoint, settings, codeOf(answer), verifier, byBasic);
       const idToken = await verified(

@@ -63,6 +63,9 @@ export const askJson = async (
   return jsonOf(text, `${host}${pathname}`);
 };
 
+/** What a provider says of a code that it did not give, or not for this trip: GitHub has a word of its own. */
+const WRONG_CODE: ReadonlySet<string> = new Set(['invalid_grant', 'bad_verification_code']);
+
 const formEncoded = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
 
 /**
@@ -70,7 +73,7 @@ const formEncoded = (text: string): string => new URLSearchParams([['', text]]).
  * leads.
  *
  * @param byBasic Shows the client secret by HTTP Basic (RFC 6749 §2.3.1), otherwise in the body.
- * @throws {UpstreamError} `unavailable`, also when the provider does not take the code.
+ * @throws {UpstreamError} `unavailable`, or `refused` when the provider does not take the code: whoever calls back can make one up.
  */
 export const redeemCode = async (
   ask: Ask,
@@ -95,7 +98,8 @@ export const redeemCode = async (
   // GitHub says 200 also of what it refuses.
   if (status !== 200 || 'error' in answer) {
     const error = 'error' in answer && /^[\w.-]{1,60}$/.test(String(answer.error)) ? String(answer.error) : 'no code';
-    throw new UpstreamError('unavailable', `the token endpoint of ${host} answered ${status} (${error})`);
+    const fault = WRONG_CODE.has(error) ? 'refused' : 'unavailable';
+    throw new UpstreamError(fault, `the token endpoint of ${host} answered ${status} (${error})`);
   }
   return new OAuth2Tokens(answer);
 };
@@ -119,6 +123,6 @@ export const codeOf = (answer: URLSearchParams): string => {
       `the provider answered ${/^[\w.-]{1,60}$/.test(error) ? error : 'an error'}`,
     );
   const code = answer.get('code');
-  if (!code || answer.getAll('code').length > 1) throw new UpstreamError('unavailable', 'the answer has no code');
+  if (!code || answer.getAll('code').length > 1) throw new UpstreamError('refused', 'the answer has no code');
   return code;
 };

@@ -75,7 +75,9 @@ const headersOf = (status: number, operation: Operation): Json => {
   const told = Object.entries(answers[status]?.headers ?? {}).map(([name, says]) => [name, header(says, true)]);
   const counted = throttled && (status < 300 || status === 429);
   const perhaps = throttled || auth.startsWith('bearer');
-  const challenge = status === 401 || status === 403;
+  // RFC 6750 §3.1: of a request that is malformed as well, where a token is asked for.
+  const challenge =
+    status === 401 || status === 403 || (status === 400 && auth === 'bearer' && oauthErrors !== undefined);
   return Object.fromEntries([
     ...told,
     ...(perhaps
@@ -137,7 +139,13 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
     const answers = Object.entries(operation.answers).map(([status, { description, body, type, example }]) =>
       described(status, description, body || type ? content(type ?? 'application/json', body, example) : {}),
     );
-    return Object.fromEntries([...problems, ...oauth, ...answers]);
+    // Where one status is answered in two forms, as a page for people and as an error for programs, both are said.
+    const responses: Record<string, Json> = {};
+    for (const [status, response] of [...problems, ...oauth, ...answers] as [string, Json][]) {
+      const both = { ...Object(responses[status]?.content), ...Object(response.content) };
+      responses[status] = { ...response, ...(Object.keys(both).length > 0 && { content: both }) };
+    }
+    return responses;
   };
 
   const parametersOf = (path: string, { query }: Operation): Json[] => {

@@ -331,6 +331,10 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
 const contentHash = (file: URL): string =>
   createHash('sha256').update(readFileSync(file)).digest('base64url').slice(0, 12);
 
+/** What HTML has no place for, wherever it came from: escapes of terminals among them. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what is looked for
+const CONTROLS = /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/g;
+
 export type Pages = ReturnType<typeof createPages>;
 
 /**
@@ -357,7 +361,7 @@ export function createPages(options: { issuer: string; appName?: string; views?:
      */
     render<V extends View>(ctx: Koa.Context, view: V, data: ViewData[V]): void {
       const locale = localeOf(ctx, ctx.state.uiLocales);
-      ctx.body = templates.render(`${view}.njk`, {
+      const html = templates.render(`${view}.njk`, {
         ...present(view, data, locale),
         ...wordsOf(locale),
         locale,
@@ -365,6 +369,7 @@ export function createPages(options: { issuer: string; appName?: string; views?:
         issuerHost: new URL(issuer).host,
         assets: keptHashes ?? hashAssets(),
       });
+      ctx.body = html.replace(CONTROLS, '\ufffd');
       ctx.type = 'html';
       ctx.set('Cache-Control', 'no-store');
       ctx.set('Content-Language', locale);

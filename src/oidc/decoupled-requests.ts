@@ -50,7 +50,8 @@ export const guardDecoupled = (provider: Provider, throttles: Throttles): Middle
     }
     // The engine would answer an address with the code in it (RFC 8628 §3.3.1) by a page that sends itself by JavaScript.
     if (typeof ctx.query.user_code === 'string') ctx.state.userCode = ctx.query.user_code;
-    if (ctx.query.fault === 'csrf') ctx.state.deviceFault = 'csrf';
+    const { fault } = ctx.query;
+    if (fault === 'csrf' || fault === 'session_expired') ctx.state.deviceFault = fault;
     ctx.query = {};
     await next();
   };

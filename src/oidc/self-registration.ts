@@ -120,7 +120,7 @@ export const createClientRegistrations = (
         if (requested[name] !== undefined)
           throw new RegistrationError('invalid_request', `the request must not have ${name}`);
       if (requested.client_id !== clientId)
-        throw new RegistrationError('invalid_request', 'client_id must be there, and the client’s own');
+        throw new RegistrationError('invalid_request', 'client_id must be there, and the one of this client');
       const { client_secret } = requested;
       const metadata = {
         ...selfRegistered(requested, before.registration, await resourceServers.scopeNames()),

@@ -455,6 +455,7 @@ test.serial(
       const answer = await rest.put(path, body, auth);
       t.is(answer.status, 400, JSON.stringify(body));
       t.is(answer.body.error, error);
+      t.regex(String(answer.body.error_description), /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/, 'RFC 6749 §5.2');
     }
     const kept = await rest.put(path, { ...own, client_secret: client.client_secret, first_party: true }, auth);
     t.is(kept.status, 200, JSON.stringify(kept.body));

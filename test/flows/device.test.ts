@@ -412,3 +412,34 @@ test('a network that asks for codes without end is told to wait', async (t) => {
   t.truthy(answers[2]?.headers.get('retry-after'));
   t.notRegex(strict.log(), /"level":50/, 'no error of ours');
 });
+
+for (const [what, path, init] of [
+  ['an address that leads on from no sign-in', '/device/anything', {}],
+  ['… with a session that is none', '/device/anything', { headers: { cookie: 'session=x; session.sig=y' } }],
+  [
+    'a form with a session that is none',
+    '/device',
+    { method: 'POST', headers: { cookie: 'session=x; session.sig=y' } },
+  ],
+] as const)
+  test(`${what} ends at the form for a code, which says what happened`, async (t) => {
+    const before = server.log().length;
+    const at = await fetch(server.origin + path, {
+      ...init,
+      body: 'method' in init ? new URLSearchParams({ xsrf: 'x', user_code: 'BCDF-GHJK' }) : null,
+    });
+    const html = await at.text();
+    t.is(at.status, 200, html);
+    t.regex(html, /id="user-code"/);
+    t.regex(html, /role="alert"/);
+    t.notRegex(server.log().slice(before), /"level":50/);
+  });
+
+test('control characters in a code that is typed do not come back', async (t) => {
+  const browser = createBrowser(server.issuer);
+  const typed = await browser.go(`/device?user_code=${encodeURIComponent('\u0001BC\u001b[31m\u009bDF')}`);
+  t.is(typed.status, 200);
+  t.regex(typed.html, /BC/);
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not be there
+  t.notRegex(typed.html, /[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]/);
+});

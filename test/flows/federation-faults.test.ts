@@ -354,8 +354,22 @@ test.serial('a callback with another browser’s answer signs nobody in as someb
   const forged = new URL(victim.back);
   forged.searchParams.set('code', String(attacker.back.searchParams.get('code')));
   const at = await victim.browser.go(forged);
-  t.is(at.status, 503, 'the provider does not take the code with this verifier');
+  t.is(at.status, 400, 'the provider does not take the code with this verifier');
   t.regex(at.html, /id="sign-in"/);
+});
+
+test.serial('a callback that somebody made up is their mistake, not an outage of the provider', async (t) => {
+  for (const name of ['google', 'github', 'acme'] as const)
+    for (const code of ['made up', '', undefined]) {
+      const { browser, back, rp, started } = await pressed(name);
+      const forged = new URL(back);
+      if (code === undefined) forged.searchParams.delete('code');
+      else forged.searchParams.set('code', code);
+      const at = await browser.go(forged);
+      t.is(at.status, 400, `${name} ${code}`);
+      t.regex(at.html, /didn’t sign you in/);
+      await survives(t, { browser, at, rp, started });
+    }
 });
 
 test.serial('a trip that was begun elsewhere ends nowhere: the interaction belongs to its own browser', async (t) => {
@@ -401,7 +415,7 @@ test.serial('an answer of one provider is not taken at another’s callback', as
   const mixed = new URL(back);
   mixed.searchParams.set('iss', all.upstream.acme.origin);
   const at = await browser.go(mixed);
-  t.is(at.status, 503);
+  t.is(at.status, 400);
   t.regex(all.server.log(), /the answer is not from/);
 });
 

@@ -177,6 +177,7 @@ export const oauthOperations = {
       303: { description: 'On to a page of ours, or back to the app with a code or an error' },
       400: { description: 'Not a request that can be answered to the app: a page says why', type: 'text/html' },
     },
+    oauthErrors: [400],
   },
   'POST /oauth/par': {
     tag: 'Authorization',
@@ -192,6 +193,7 @@ export const oauthOperations = {
       },
     },
     oauthErrors: [400, 401, 413, 429],
+    throttled: true,
   },
   'GET /oauth/logout': {
     tag: 'Authorization',
@@ -209,6 +211,7 @@ export const oauthOperations = {
       303: { description: 'Nobody is signed in: on to where signing out leads' },
       400: { description: 'The request does not fit: a page says why', type: 'text/html' },
     },
+    oauthErrors: [400],
   },
   'GET /oauth/:provider/login': {
     tag: 'Other providers',
@@ -252,6 +255,7 @@ export const oauthOperations = {
     bodyType: FORM,
     answers: { 200: { description: 'The codes', body: DeviceCodes, example: examples.deviceCodes } },
     oauthErrors: [400, 401, 429],
+    throttled: true,
   },
   'POST /oauth/backchannel': {
     tag: 'Authorization',
@@ -265,6 +269,7 @@ export const oauthOperations = {
       200: { description: 'What to ask for the outcome with', body: BackchannelAnswer, example: examples.backchannel },
     },
     oauthErrors: [400, 401, 429],
+    throttled: true,
   },
   'POST /oauth/token': {
     tag: 'Tokens',

@@ -13,18 +13,25 @@ export const REGISTRATION = '/oauth/register';
 /** RFC 6750 §2.1. */
 const tokenOf = (ctx: Context): string | undefined => /^Bearer +([\w.~+/=-]+) *$/i.exec(ctx.get('authorization'))?.[1];
 
+/** RFC 6749 §5.2: the characters that may be there. What was sent may have others, as the name of a member does. */
+const inWords = (text: string): string => text.replace(/[^\x20\x21\x23-\x5b\x5d-\x7e]/g, '?').slice(0, 500);
+
 type Told = { status: number; error: string; error_description: string };
 
 const toldOf = (error: unknown): Told | undefined => {
   if (error instanceof RegistrationError)
-    return { status: error.code === 'invalid_token' ? 401 : 400, error: error.code, error_description: error.message };
+    return {
+      status: error.code === 'invalid_token' ? 401 : 400,
+      error: error.code,
+      error_description: inWords(error.message),
+    };
   if (error instanceof DomainError && error.code === 'too_many_attempts')
     return { status: 429, error: 'temporarily_unavailable', error_description: error.message };
   if (error instanceof ValidationError) {
     const [{ path, message } = { path: '', message: '' }] = error.errors;
     const code = /^redirect_uris\b/.test(path) ? 'invalid_redirect_uri' : 'invalid_client_metadata';
     const words = path === '' ? 'the metadata must be a JSON object' : `${path}: ${message}`;
-    return { status: 400, error: code, error_description: words };
+    return { status: 400, error: code, error_description: inWords(words) };
   }
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500;
   if (status < 400 || status >= 500) return undefined;

@@ -75,6 +75,13 @@ const deviceFlow = (pages: DevicePages, audit: Audit) =>
       const words = out?.error_description ?? '';
       const fault = error && (FAULTS[error.name] ?? FAULTS_IN_WORDS[words]);
       if (error && !fault && out) return pages.error(ctx, out, error);
+      if (error && session && session.exp === undefined) {
+        // There is no session to put the next form's token into, and the engine fails where it tries to: the page itself makes one.
+        Object.assign(session, { touched: false });
+        ctx.status = 303;
+        ctx.redirect(`/device?fault=${fault ?? 'session_expired'}`);
+        return;
+      }
       if (error) ctx.status = 400;
       if (fault === 'not_found') ctx.state.wrongUserCode = true;
       pages.code(ctx, formOf(ctx, params?.user_code ?? ctx.state.userCode), fault ?? ctx.state.deviceFault);
