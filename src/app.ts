@@ -30,6 +30,7 @@ import { dispatch } from './http/dispatch.ts';
 import { createEnginePages } from './http/engine-pages.ts';
 import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createExchangeCodes } from './http/exchange-codes.ts';
+import { inOrder } from './http/in-order.ts';
 import { createInteractionPages } from './http/interaction-pages.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
@@ -333,19 +334,24 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     federation.routes(),
     interactionRoutes(interactions, interactionPages, resources, accounts, signIn, pages, csrf),
   ];
-  app.use((_ctx, next) => withStandings(next));
-  app.use(exchangeCors(settings.firstPartyOrigins));
   // Where anybody may register, so may apps that run in pages, such as inspectors of MCP servers.
   const open = settings.registration === 'open' ? [[REGISTRATION, 'POST'] as const] : [];
-  app.use(openCors(new Map([[PROTECTED_RESOURCE_METADATA, 'GET'], ...open])));
-  app.use(dispatch(routers));
   const mounted = new WeakMap<object, Middleware>();
-  app.use((ctx, next) => {
+  const ofTheEngine: Middleware = (ctx, next) => {
     const current = engine.current();
     const serve = mounted.get(current) ?? mount(current);
     mounted.set(current, serve);
     return serve(ctx, next);
-  });
+  };
+  app.use(
+    inOrder([
+      (_ctx, next) => withStandings(next),
+      exchangeCors(settings.firstPartyOrigins),
+      openCors(new Map([[PROTECTED_RESOURCE_METADATA, 'GET'], ...open])),
+      dispatch(routers),
+      ofTheEngine,
+    ]),
+  );
 
   /** What anybody can make us keep goes when it is of no use. */
   const sweepClients = async () => {

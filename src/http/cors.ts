@@ -21,13 +21,13 @@ const preflight = (ctx: Context, methods: string, headers: string): boolean => {
  */
 export const openCors =
   (methods: ReadonlyMap<string, string>): Middleware =>
-  async (ctx, next) => {
+  (ctx, next) => {
     // RFC 8414 §3.1: below these there is nothing, which a page has to be able to read before it tries the next.
     const method = methods.get(ctx.path) ?? (WELL_KNOWN.test(ctx.path) ? 'GET' : undefined);
     if (method === undefined) return next();
     ctx.set('Access-Control-Allow-Origin', '*');
     ctx.set('Access-Control-Expose-Headers', 'Retry-After, WWW-Authenticate');
-    if (!preflight(ctx, method, '*')) await next();
+    return preflight(ctx, method, '*') ? undefined : next();
   };
 
 /**
@@ -37,12 +37,12 @@ export const openCors =
  */
 export const exchangeCors = (firstPartyOrigins: readonly string[]): Middleware => {
   const origins = new Set(firstPartyOrigins);
-  return async (ctx, next) => {
+  return (ctx, next) => {
     if (ctx.path !== EXCHANGE) return next();
     ctx.vary('Origin');
     const origin = ctx.get('origin');
     if (!origins.has(origin)) return next();
     ctx.set('Access-Control-Allow-Origin', origin);
-    if (!preflight(ctx, 'POST', 'content-type')) await next();
+    return preflight(ctx, 'POST', 'content-type') ? undefined : next();
   };
 };

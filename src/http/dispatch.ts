@@ -1,5 +1,6 @@
 import type { Router } from '@koa/router';
 import type { Context, Middleware, Next } from 'koa';
+import { inOrder } from './in-order.ts';
 
 const PARAMETER = /[:(*{]/;
 
@@ -8,17 +9,6 @@ const headOf = (path: string): string | undefined => {
   const [, head = ''] = path.split('/', 2);
   return PARAMETER.test(head) ? undefined : head;
 };
-
-/** One after the other, as Koa itself does. */
-const inOrder =
-  (chain: readonly Middleware[]): Middleware =>
-  (ctx, next) => {
-    const from = (index: number): Promise<unknown> => {
-      const serve = chain[index];
-      return serve ? serve(ctx, (() => from(index + 1)) as Next) : next();
-    };
-    return from(0);
-  };
 
 /** What the engine can be asked by; it would answer anything else with 404. */
 const ENGINE: Record<string, readonly string[]> = {
@@ -93,10 +83,10 @@ export const dispatch = (routers: readonly Router[]): Middleware => {
       router.match(path, method).path.flatMap(({ methods }) => methods),
     );
 
-  return async (ctx: Context, next: Next) => {
+  return (ctx: Context, next: Next) => {
     const known = fixed.get(`${ctx.method} ${ctx.path}`);
     if (known) return known(ctx, next);
-    if (refusedMethod(ctx, allowedAt)) return;
+    if (refusedMethod(ctx, allowedAt)) return Promise.resolve();
     const serve = byHead.get(ctx.path.split('/', 2)[1] ?? '') ?? byHead.get(undefined);
     return serve ? serve(ctx, next) : next();
   };

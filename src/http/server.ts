@@ -1,6 +1,7 @@
 // The http room: request in, response out. It calls oidc, federation and domain, and never a store.
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Logger } from 'pino';
+import { inOrder } from './in-order.ts';
 import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -68,15 +69,20 @@ export const createServer = (
     },
   });
 
-  app.use(requestLog(log, logPii));
-  app.use(context.middleware);
-  app.use(securityHeaders(issuer));
-  app.use(errors);
   // The engine takes /oauth/logout/ for /oauth/logout; what goes before it must not tell them apart.
-  app.use((ctx, next) => {
+  const oneSpelling: Middleware = (ctx, next) => {
     if (ctx.path.startsWith('/oauth/')) ctx.path = ctx.path.replace(/\/+$/, '');
     return next();
-  });
-  app.use(getInstead(parseForm));
+  };
+  app.use(
+    inOrder([
+      requestLog(log, logPii),
+      context.middleware,
+      securityHeaders(issuer),
+      errors,
+      oneSpelling,
+      getInstead(parseForm),
+    ]),
+  );
   return app;
 };

@@ -9,6 +9,11 @@ const MOST = 10_000;
 /** What is changed in the database past this service is seen after this long. */
 const MAX_AGE_MS = 10_000;
 
+type Copy = { holder: ApiKeyHolder; stamp: string; readAt: number };
+
+const isCurrent = (copy: Copy, stamp: string | undefined): boolean =>
+  stamp !== undefined && copy.stamp === stamp && Date.now() - copy.readAt < MAX_AGE_MS;
+
 /**
  * Copies of keys and their holders, each good while its user's stamp is the same: a key in use costs one question to Redis and none
  * to the database.
@@ -16,7 +21,7 @@ const MAX_AGE_MS = 10_000;
  * @param find Asks the database.
  */
 export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHolder | undefined>, stamps: Stamps) => {
-  const copies = new Map<string, { holder: ApiKeyHolder; stamp: string; readAt: number }>();
+  const copies = new Map<string, Copy>();
 
   const keep = (keyHash: string, holder: ApiKeyHolder | undefined, stamp: string | undefined): void => {
     copies.delete(keyHash);
@@ -26,18 +31,27 @@ export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHold
     copies.set(keyHash, { holder, stamp, readAt: Date.now() });
   };
 
-  const findByHash = async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
-    const copy = copies.get(keyHash);
-    // Whose key it is never changes: the copy says whose stamp to ask for, and so does a first look.
-    const userId = copy?.holder.user.id ?? (await find(keyHash))?.user.id;
-    if (userId === undefined) return undefined;
-    const stamp = await stamps.read(userId);
-    if (copy && stamp !== undefined && copy.stamp === stamp && Date.now() - copy.readAt < MAX_AGE_MS)
-      return copy.holder;
+  const firstLook = async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
+    const userId = (await find(keyHash))?.user.id;
+    return userId === undefined ? undefined : look(keyHash, undefined, stamps.read(userId));
+  };
+
+  const look = async (keyHash: string, copy: Copy | undefined, read: ReturnType<Stamps['read']>) => {
+    const stamp = await read;
+    if (copy && isCurrent(copy, stamp)) return copy.holder;
     // Read after the stamp was: what changes from now on changes the stamp as well.
     const holder = await find(keyHash);
     keep(keyHash, holder, stamp);
     return holder;
+  };
+
+  /** At once, where a copy is known to be current. */
+  const findByHash = (keyHash: string): ApiKeyHolder | Promise<ApiKeyHolder | undefined> => {
+    const copy = copies.get(keyHash);
+    if (!copy) return firstLook(keyHash);
+    // Whose key it is never changes: the copy says whose stamp to ask for.
+    const stamp = stamps.read(copy.holder.user.id);
+    return typeof stamp === 'string' && isCurrent(copy, stamp) ? copy.holder : look(keyHash, copy, stamp);
   };
 
   /** Whether this process has seen the key in use: somebody's it was, a moment ago. */

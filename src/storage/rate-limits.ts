@@ -16,9 +16,9 @@ export type RateLimit = {
   spend(key: string, points?: number): Promise<Budget>;
   /**
    * As `spend`, with points taken from the store a hundredth of the limit at a time: most calls ask nobody. Other processes see
-   * what this one has taken and not spent as spent.
+   * what this one has taken and not spent as spent. At once, where nobody is asked.
    */
-  spendAhead(key: string): Promise<Budget>;
+  spendAhead(key: string): Budget | Promise<Budget>;
   /** What `spend` would find, without spending. */
   look(key: string): Promise<Budget>;
   /** Gives a point back. */
@@ -69,20 +69,19 @@ export const createRateLimits =
       taken.set(key, { budget, left: budget.allowed ? ahead : 0, until: Date.now() + budget.resetSeconds * 1000 });
     };
 
-    const spendAhead = async (key: string): Promise<Budget> => {
+    const spendTaken = (key: string): Budget | undefined => {
+      const mine = taken.get(key);
+      const now = Date.now();
+      if (!mine || mine.until <= now || (mine.left === 0 && mine.budget.allowed)) return undefined;
+      if (mine.left > 0) mine.left -= 1;
+      const { allowed, limit, remaining } = mine.budget;
+      return { allowed, limit, remaining: remaining + mine.left, resetSeconds: Math.ceil((mine.until - now) / 1000) };
+    };
+
+    const refilled = async (key: string): Promise<Budget> => {
       for (;;) {
-        const mine = taken.get(key);
-        const now = Date.now();
-        if (mine && mine.until > now && (mine.left > 0 || !mine.budget.allowed)) {
-          if (mine.left > 0) mine.left -= 1;
-          const { allowed, limit, remaining } = mine.budget;
-          return {
-            allowed,
-            limit,
-            remaining: remaining + mine.left,
-            resetSeconds: Math.ceil((mine.until - now) / 1000),
-          };
-        }
+        const spent = spendTaken(key);
+        if (spent) return spent;
         // Those who come at once wait for one and the same refill.
         let underWay = refills.get(key);
         if (!underWay) {
@@ -92,6 +91,7 @@ export const createRateLimits =
         await underWay;
       }
     };
+    const spendAhead = (key: string): Budget | Promise<Budget> => spendTaken(key) ?? refilled(key);
 
     return {
       spend,

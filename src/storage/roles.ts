@@ -5,6 +5,8 @@ const FRESH_MS = 1_000;
 /** From then on they are read again beside the request that asks, so that under load nobody waits for it. */
 const AGEING_MS = 500;
 
+const NONE: readonly string[] = [];
+
 export type Roles = ReturnType<typeof createRoles>;
 
 /** Roles and what they permit. A handful of rows that every request is held against: kept in memory for a second. */
@@ -23,7 +25,7 @@ export const createRoles = (prisma: PrismaClient) => {
     }
   };
 
-  const all = async (): Promise<Map<string, string[]>> => {
+  const all = (): Map<string, string[]> | Promise<Map<string, string[]>> => {
     const age = Date.now() - (kept?.at ?? 0);
     if (kept && age <= FRESH_MS) {
       // Should this fail, whoever asks after the second is over hears of it.
@@ -38,9 +40,11 @@ export const createRoles = (prisma: PrismaClient) => {
   };
 
   return {
-    /** The scopes that a role permits; none for a role that there is not. */
-    async permissionsOf(role: string): Promise<readonly string[]> {
-      return (await all()).get(role) ?? [];
+    /** The scopes that a role permits; none for a role that there is not. At once, while they are in memory. */
+    permissionsOf(role: string): readonly string[] | Promise<readonly string[]> {
+      const permissions = all();
+      if (permissions instanceof Map) return permissions.get(role) ?? NONE;
+      return permissions.then((read) => read.get(role) ?? NONE);
     },
 
     names: async (): Promise<string[]> => [...(await all()).keys()],

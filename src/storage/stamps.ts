@@ -8,7 +8,7 @@ import type { Units } from './units.ts';
  */
 export type Stamps = {
   /** The user's stamp now; undefined while something of theirs is being changed, and when it cannot be known. */
-  read(userId: string): Promise<string | undefined>;
+  read(userId: string): string | undefined | Promise<string | undefined>;
   /**
    * Runs a change of the user, so that nobody takes a copy made before it for current afterwards.
    *
@@ -65,19 +65,22 @@ export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
     }
   };
 
+  const askAnew = async (userId: string): Promise<string | undefined> => {
+    // Counted from before the question: the answer may be as old as that.
+    const mine = { stamp: undefined as string | undefined, until: 0 };
+    const until = Date.now() + REMEMBERED_MS;
+    if (remembered.size >= REMEMBERED) remembered.clear();
+    remembered.set(userId, mine);
+    mine.stamp = await ask(keyOf(userId));
+    // A change in this process, since the question was asked, has taken the entry away.
+    if (mine.stamp !== undefined) mine.until = until;
+    return mine.stamp;
+  };
+
   return {
-    async read(userId) {
+    read(userId) {
       const known = remembered.get(userId);
-      if (known && known.until > Date.now()) return known.stamp;
-      // Counted from before the question: the answer may be as old as that.
-      const mine = { stamp: undefined as string | undefined, until: 0 };
-      const until = Date.now() + REMEMBERED_MS;
-      if (remembered.size >= REMEMBERED) remembered.clear();
-      remembered.set(userId, mine);
-      mine.stamp = await ask(keyOf(userId));
-      // A change in this process, since the question was asked, has taken the entry away.
-      if (mine.stamp !== undefined) mine.until = until;
-      return mine.stamp;
+      return known && known.until > Date.now() ? known.stamp : askAnew(userId);
     },
     async changing(userId, change) {
       const key = keyOf(userId);
@@ -103,7 +106,7 @@ export const createMemoryStamps = (): Stamps => {
   const changes = new Map<string, number>();
   const underWay = new Map<string, number>();
   return {
-    async read(userId) {
+    read(userId) {
       if (underWay.has(userId)) return undefined;
       return `${changes.get(userId) ?? 0}.${Math.floor(Date.now() / FRESH_MS)}`;
     },
