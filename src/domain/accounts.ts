@@ -3,11 +3,12 @@ import type { Recipient } from '../mail/messages.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import { checkAll, DomainError } from './errors.ts';
+import { isEmail, isUsername, keyOf, USERNAME_RULE } from './names.ts';
 import type { Passwords } from './passwords.ts';
-import { isOfOneScript } from './scripts.ts';
 import { stillSpeaksFor } from './standings.ts';
 import { isBanned, statusOf } from './user-status.ts';
 
+export { hasUsernameForm, isEmail, isUsername, keyOf, USERNAME_RULE } from './names.ts';
 export type { User };
 
 /** What can be said of a new account; an email is required, the password is missing for federated users. */
@@ -20,28 +21,13 @@ export type NewAccount = {
   profile?: ProfileChanges | undefined;
 };
 
-/** The form uniqueness goes by: the same address or name in any letter case and any Unicode composition is one. */
-export const keyOf = (text: string): string => text.trim().normalize('NFKC').toLowerCase();
-
 /** Who a mail to this account goes to. */
 export const recipientOf = ({ email, locale }: User): Recipient => ({ email, locale });
-
-// Deliberately loose (RFC 5321 allows more than any pattern shows): whether it is an address, a mail to it tells.
-const EMAIL =
-  /^[^\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}@<>()[\]\\,;:"]{1,64}@[^\s\p{Cc}\p{Cf}\p{Default_Ignorable_Code_Point}@<>()[\]\\,;:"]{1,255}$/u;
-// No @, so that a login name cannot be taken for somebody's address.
-const USERNAME = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
-
-export const isEmail = (text: string): boolean => EMAIL.test(text.trim()) && text.isWellFormed();
-export const isUsername = (text: string): boolean => USERNAME.test(text) && isOfOneScript(text);
 
 /** @throws {DomainError} `invalid_email`. */
 export const checkEmail = (email: string): void => {
   if (!isEmail(email)) throw new DomainError('invalid_email', 'the email address is not valid');
 };
-
-export const USERNAME_RULE =
-  'a username has 1 to 64 letters, digits, dots, hyphens or underscores, starts with a letter or digit, and has letters of one script';
 
 type Text = string | null | undefined;
 
@@ -66,8 +52,7 @@ export type ProfileChanges = {
 
 /** What an address is stored as. @throws {DomainError} `invalid_email` */
 export const emailColumns = (email: string) => {
-  if (!EMAIL.test(email.trim()) || !email.isWellFormed())
-    throw new DomainError('invalid_email', 'the email address is not valid');
+  if (!isEmail(email)) throw new DomainError('invalid_email', 'the email address is not valid');
   return { email: email.trim(), emailKey: keyOf(email) };
 };
 

@@ -1,7 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { Stores } from '../storage/stores.ts';
 import type { ImportedRow } from '../storage/user-imports.ts';
-import { isEmail, isUsername, keyOf, type ProfileChanges, USERNAME_RULE } from './accounts.ts';
+import { hasUsernameForm, isEmail, keyOf, type ProfileChanges, USERNAME_RULE } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { type ExportedHash, type ForeignHashes, HashError } from './password-hashes/foreign.ts';
 import { toldOf } from './user-changes.ts';
@@ -60,7 +60,7 @@ export const createUserImport = (
     const faults: ImportFault[] = [];
     if (!isEmail(email))
       faults.push({ code: 'invalid_email', message: 'the email address is not valid', path: 'email' });
-    if (username !== undefined && !isUsername(username))
+    if (username !== undefined && !hasUsernameForm(username))
       faults.push({ code: 'invalid_username', message: USERNAME_RULE, path: 'username' });
     if (!mayGive.has(role))
       faults.push({ code: 'invalid_role', message: 'is no role that you may give', path: 'role' });

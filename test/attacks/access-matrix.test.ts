@@ -23,7 +23,12 @@ const PERMISSIONS = [
 ];
 const OWN = ['read:profile', 'write:profile'];
 /** The roles that there are, one between them, and one of each permission alone. */
-const ROLES: Record<string, string[]> = { user: OWN, nothing: [], helpdesk: [...OWN, 'read:users'] };
+const ROLES: Record<string, string[]> = {
+  user: OWN,
+  nothing: [],
+  helpdesk: [...OWN, 'read:users'],
+  desk: [...OWN, 'read:users', 'write:users'],
+};
 for (const permission of PERMISSIONS) ROLES[`only-${permission.replace(':', '-')}`] = [permission];
 
 let server: TestServer;
@@ -251,6 +256,26 @@ test.serial('what is somebody else’s is not there: every route of /users with 
   }
   t.is(await state(), before);
 });
+
+test.serial(
+  'who may change users changes nobody who may do more: every such route, about an administrator',
+  async (t) => {
+    const { auth } = await people.person('desk');
+    const other = await people.person('admin');
+    await people.rest.post(`/admin/users/${other.id}/ban`, { reason: 'spam' }, root.auth);
+    const before = await state();
+    const changing = routes.filter(
+      ({ path, scope }) => path.startsWith('/admin/users/{id}') && scope === 'write:users',
+    );
+    t.true(changing.length >= 6);
+    for (const target of [root, other])
+      for (const route of changing) {
+        const { status } = await call(route, route.path.replace('{id}', target.id), auth, exampleOf(route));
+        t.is(status, 403, `${route.method} ${route.path}, ${target === root ? 'active' : 'banned'}`);
+      }
+    t.is(await state(), before);
+  },
+);
 
 test.serial('nothing is set that a route does not name: mass assignment on every route with a JSON body', async (t) => {
   const PRIVILEGED: Record<string, unknown> = {

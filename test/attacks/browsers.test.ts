@@ -118,6 +118,36 @@ test('a sign-in cannot be sent from elsewhere: no form without its token, none f
   }
 });
 
+test('every cookie that is ever set is of this host alone, and out of reach for scripts, other sites and plain http', async (t) => {
+  const https = await startServer({ issuer: 'https://id.example' }, server);
+  t.teardown(() => https.close());
+  const client = await register(https);
+  const query = new URLSearchParams({ client_id: client.client_id, response_type: 'code', redirect_uri: CALLBACK });
+  const credentials = JSON.stringify({ email: person.email, password: person.password });
+  const answers: [path: string, init?: RequestInit][] = [
+    [`/oauth/authorize?${query}`],
+    ['/oauth/logout'],
+    ['/forgot-password'],
+    ['/device'],
+    ['/account'],
+    ['/auth/login', { method: 'POST', headers: { 'content-type': 'application/json' }, body: credentials }],
+  ];
+  const names = new Set<string>();
+  for (const [path, init = {}] of answers) {
+    const response = await fetch(https.origin + path, { redirect: 'manual', ...init });
+    for (const cookie of response.headers.getSetCookie()) {
+      t.regex(cookie, /^__Host-[^;]*; path=\/;|^__Secure-/i, `${path}: ${cookie}`);
+      t.regex(cookie, /; secure/i, cookie);
+      t.regex(cookie, /; httponly/i, cookie);
+      t.regex(cookie, /; samesite=lax/i, cookie);
+      t.notRegex(cookie, /; domain=/i, cookie);
+      names.add(cookie.split('=')[0] ?? '');
+    }
+  }
+  for (const name of ['__Host-session', '__Secure-interaction', '__Host-form', '__Host-device'])
+    t.true(names.has(name), name);
+});
+
 /** Nothing came of it: no code at the app, and the question is still open. */
 const nothingGranted = (t: ExecutionContext, page: Visited, what: string): void => {
   for (const at of [page.url, ...page.trail.map((one) => new URL(one))]) {

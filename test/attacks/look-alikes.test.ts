@@ -46,6 +46,17 @@ test('a username of letters that pass for others is refused, wherever one is set
     t.is((await people.rest.put('/users/me', { username }, auth)).status, 200, username);
 });
 
+test('who is imported keeps the username that they had elsewhere', async (t) => {
+  const { auth } = await people.person('admin');
+  const response = await fetch(`${server.origin}/admin/users/import`, {
+    method: 'POST',
+    headers: { ...auth, 'content-type': 'application/x-ndjson' },
+    body: JSON.stringify({ email: 'brought@example.com', username: 'иван_ivan' }),
+  });
+  t.is(response.status, 200);
+  t.like(await response.json(), { created: 1, failed: 0 });
+});
+
 test('a username or address in another spelling is the same one: nobody else gets it', async (t) => {
   const email = 'finn.koe@example.com';
   t.is((await register({ email, username: 'finn.koe' })).status, 201);

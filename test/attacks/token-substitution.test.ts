@@ -186,7 +186,7 @@ const entrancesFor = ({
     'introspection, as alive': [
       [
         ...['first-party token', 'access token', 'refresh token', 'token of an app for itself'],
-        ...['token for an API', 'opaque token for another API'],
+        ...['token for an API', 'opaque token for another API', 'first-party refresh token'],
       ],
       async (value) => {
         const answer = await form('/oauth/introspect', { token: value, ...by(client) }, { accept: 'application/json' });

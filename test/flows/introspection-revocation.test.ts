@@ -43,14 +43,15 @@ test('introspection tells a confidential client all about its own token', async 
     t.true((await oidc.tokenIntrospection(rp, accessToken, { token_type_hint: hint })).active, hint);
 });
 
-test('a resource server, being a confidential client, may ask about any token', async (t) => {
-  const { client, accessToken } = await withTokens();
+test('a resource server, being a confidential client, may ask about any access token, and about no refresh token but its own', async (t) => {
+  const { client, accessToken, refreshToken } = await withTokens();
   const resourceServer = await newApp(server, {
     grant_types: ['client_credentials'],
     redirect_uris: [],
     response_types: [],
   });
   t.like(await oidc.tokenIntrospection(resourceServer.rp, accessToken), { active: true, client_id: client.client_id });
+  t.deepEqual(await oidc.tokenIntrospection(resourceServer.rp, refreshToken), { active: false });
 });
 
 test('of an unknown token introspection says that it is not active, and nothing else', async (t) => {
