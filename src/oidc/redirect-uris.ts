@@ -6,7 +6,7 @@ const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]'
 /** Whether this URI leads to the person's own machine. */
 export const isLoopbackUri = (uri: string): boolean => {
   const url = URL.parse(uri);
-  return url?.protocol === 'http:' && LOOPBACK.has(url.hostname);
+  return url !== null && /^https?:$/.test(url.protocol) && LOOPBACK.has(url.hostname);
 };
 
 // To the letter: another spelling of the host, or anything before it, is another host.
@@ -48,8 +48,7 @@ export const faultOfRedirectUri = (uri: string, schemes: boolean): string | unde
   if (uri.includes('*')) return 'must not have wildcards';
   if (uri.includes('#')) return 'must not have a fragment';
   if (url.username !== '' || url.password !== '') return 'must not have a user or password';
-  if (url.protocol === 'https:')
-    return LOOPBACK.has(url.hostname) ? 'must use http on the own machine (localhost, 127.0.0.1, [::1])' : undefined;
+  if (url.protocol === 'https:') return undefined;
   if (url.protocol === 'http:')
     return LOOPBACK.has(url.hostname)
       ? undefined
