@@ -86,11 +86,12 @@ export const sessionJson = ({ id, kind, ip, userAgent, createdAt, lastUsedAt, cu
 });
 
 /** An app as the person sees it who let it in. */
-export const appJson = ({ clientId, name, logoUri, scopes, createdAt, lastUsedAt }: ConnectedApp) => ({
+export const appJson = ({ clientId, name, logoUri, scopes, resources, createdAt, lastUsedAt }: ConnectedApp) => ({
   client_id: clientId,
   name,
   logo_uri: logoUri ?? null,
   scopes,
+  resources: Object.entries(resources).map(([identifier, there]) => ({ identifier, scopes: there })),
   created_at: createdAt.toISOString(),
   last_used_at: lastUsedAt.toISOString(),
 });

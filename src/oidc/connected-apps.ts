@@ -2,6 +2,7 @@ import type { Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
 import { DomainError } from '../domain/errors.ts';
 import type { Secrets } from '../domain/secrets.ts';
+import type { ResourceScopes } from '../storage/consents.ts';
 import type { Stores } from '../storage/stores.ts';
 import { artifactsOfAccount } from './adapter.ts';
 import { findClient } from './find-client.ts';
@@ -13,6 +14,8 @@ export type ConnectedApp = {
   name: string;
   logoUri: string | undefined;
   scopes: string[];
+  /** At other APIs. */
+  resources: ResourceScopes;
   createdAt: Date;
   lastUsedAt: Date;
 };
@@ -37,12 +40,13 @@ export const createConnectedApps = (
     /** Last used first; apps that are gone are left out. */
     async list(userId: string): Promise<ConnectedApp[]> {
       const apps = await Promise.all(
-        (await consents.list(userId)).map(async ({ clientId, scopes, createdAt, lastUsedAt }) => {
+        (await consents.list(userId)).map(async ({ clientId, scopes, resources, createdAt, lastUsedAt }) => {
           const client = await findClient(provider, clientId);
           // One whose document cannot be read now can still be taken back.
           if (!client && !known.isAddress(clientId)) return [];
           const { clientName: name = clientId, logoUri } = client ?? {};
-          return [{ clientId, name, logoUri, scopes, createdAt, lastUsedAt }];
+          const there = resources as ResourceScopes;
+          return [{ clientId, name, logoUri, scopes, resources: there, createdAt, lastUsedAt }];
         }),
       );
       return apps.flat();

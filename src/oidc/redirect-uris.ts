@@ -5,7 +5,7 @@ import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 /** Whether this URI leads to the person's own machine. */
 export const isLoopbackUri = (uri: string): boolean => {
   const url = URL.parse(uri);
-  return url?.protocol === 'http:' && isLoopbackHost(url.hostname);
+  return url !== null && /^https?:$/.test(url.protocol) && isLoopbackHost(url.hostname);
 };
 
 // To the letter: another spelling of the host, or anything before it, is another host.
@@ -50,8 +50,7 @@ export const faultOfRedirectUri = (uri: string, schemes: boolean): string | unde
   // What one reads as a host, another may read as a path: https:///host, https:host, hosts in letters that are folded.
   const web = url.protocol === 'https:' || url.protocol === 'http:';
   if (web && !uri.toLowerCase().startsWith(`${url.protocol}//${url.host}`)) return 'must be written with their host';
-  if (url.protocol === 'https:')
-    return isLoopbackHost(url.hostname) ? 'must use http on the own machine (localhost, 127.0.0.1, [::1])' : undefined;
+  if (url.protocol === 'https:') return undefined;
   if (url.protocol === 'http:')
     return isLoopbackHost(url.hostname)
       ? undefined

@@ -296,6 +296,8 @@ test.serial(
     );
     t.regex(chinese.consent.html, /未经验证的应用[\s\S]*localhost:3000[\s\S]*id="local-only"/);
     t.notRegex(chinese.consent.html, /src="http:/, 'nothing of the own machine is loaded for a stranger');
+    const encrypted = await page({ redirect_uris: ['https://localhost:3000/cb'] }, 'en');
+    t.regex(encrypted.consent.html, /id="local-only"/, 'https makes it no less the own machine');
 
     const known = await registered({ redirect_uris: ['https://known.example/cb'] }, bearer(await initialToken()));
     const rp = await discover(server, known.client_id, {}, oidc.None());

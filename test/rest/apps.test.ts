@@ -14,7 +14,14 @@ test.before(async () => {
 });
 test.after.always(() => server?.close());
 
-type App = { client_id: string; name: string; logo_uri: string | null; scopes: string[]; last_used_at: string };
+type App = {
+  client_id: string;
+  name: string;
+  logo_uri: string | null;
+  scopes: string[];
+  resources: { identifier: string; scopes: string[] }[];
+  last_used_at: string;
+};
 
 const somebody = async () => {
   const person = await newPerson(server);
@@ -35,6 +42,27 @@ test('what a person allowed is listed, with everything allowed over time', async
   t.deepEqual(apps[0]?.scopes.sort(), ['email', 'openid', 'profile']);
   const [event] = (await server.audit.list({ type: 'consent.given', target: id }, undefined, 1)) ?? [];
   t.like(event, { actor: id, client: client.client_id });
+});
+
+test('what an app was allowed at another API is listed with it', async (t) => {
+  const { auth, ...person } = await somebody();
+  const identifier = 'https://notes.example/api';
+  await server.resources.create({
+    identifier,
+    name: 'Notes',
+    scopes: [{ name: 'notes:read', description: { en: 'Read your notes' } }],
+    defaultScopes: ['notes:read'],
+    tokenFormat: 'opaque',
+    ttlSeconds: 600,
+    signingAlg: null,
+    introspectionClients: [],
+    detailTypes: [],
+  });
+  const { rp } = await newApp(server);
+  await signIn(person.browser, rp, person, { resource: identifier, scope: undefined, nonce: undefined });
+  const [app] = await list(auth);
+  t.deepEqual(app?.scopes, []);
+  t.deepEqual(app?.resources, [{ identifier, scopes: ['notes:read'] }]);
 });
 
 test('what was allowed once is not asked again in another browser, unless it is more, or the app insists', async (t) => {

@@ -10,6 +10,9 @@ export const App = z
     name: z.string(),
     logo_uri: z.string().nullable(),
     scopes: z.array(z.string()),
+    resources: z
+      .array(z.strictObject({ identifier: z.string(), scopes: z.array(z.string()) }))
+      .describe('What was allowed at other APIs'),
     created_at: Timestamp,
     last_used_at: Timestamp,
   })

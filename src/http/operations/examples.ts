@@ -72,6 +72,7 @@ export const app = {
   name: 'Acme Notes',
   logo_uri: null,
   scopes: ['openid', 'profile'],
+  resources: [{ identifier: 'https://notes.example.com/api', scopes: ['notes:read'] }],
   created_at: AT,
   last_used_at: LATER,
 };
