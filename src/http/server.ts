@@ -1,6 +1,7 @@
 // The http room: request in, response out. It calls oidc, federation and domain, and never a store.
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Logger } from 'pino';
+import { deadline } from './deadline.ts';
 import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
 import { securityHeaders } from './security-headers.ts';
@@ -70,6 +71,7 @@ export const createServer = (
   app.use(context.middleware);
   app.use(securityHeaders(issuer));
   app.use(errors);
+  app.use(deadline(log));
   // The engine takes /oauth/logout/ for /oauth/logout; what goes before it must not tell them apart.
   app.use((ctx, next) => {
     if (ctx.path.startsWith('/oauth/')) ctx.path = ctx.path.replace(/\/+$/, '');

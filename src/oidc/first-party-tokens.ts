@@ -54,7 +54,7 @@ export type FirstPartyTokens = ReturnType<typeof createFirstPartyTokens>;
 /** Tokens outside the engine's own endpoints: one machinery with it, since they are its artifacts under its rules. */
 export const createFirstPartyTokens = (
   provider: Provider,
-  { artifacts, roles }: Stores,
+  { denials, roles }: Pick<Stores, 'denials' | 'roles'>,
   secrets: Secrets,
   accounts: Accounts,
   alerts: Alerts,
@@ -127,8 +127,6 @@ export const createFirstPartyTokens = (
   };
   const firstPartyScope = async (user: User): Promise<string> => [...(await permitted(KEY_SCOPES, user))].join(' ');
 
-  const denied = (jti: string) => artifacts.find(DENIED, sha256(jti));
-
   /** The claims of a live first-party JWT; undefined for anything else that looks like one. */
   const verified = async (token: string): Promise<LiveJwt | undefined> => {
     let claims: LiveJwt;
@@ -146,7 +144,7 @@ export const createFirstPartyTokens = (
     }
     const [lives, revoked] = await Promise.all([
       liveGrant(claims.grant_id, claims.sub, claims.client_id),
-      denied(claims.jti),
+      denials.isDenied(sha256(claims.jti), claims.iat),
     ]);
     return lives && !revoked ? claims : undefined;
   };
@@ -279,14 +277,9 @@ export const createFirstPartyTokens = (
     },
 
     /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */
-    async deny({ jti, exp }: Pick<LiveJwt, 'jti' | 'exp'>): Promise<void> {
-      await artifacts.upsert(DENIED, sha256(jti), { payload: '', expiresAt: exp });
-    },
+    deny: ({ jti, exp }: Pick<LiveJwt, 'jti' | 'exp'>): Promise<void> => denials.deny(sha256(jti), exp),
   };
 };
-
-/** The model under which the identifiers of revoked JWTs are kept, until they expire by themselves. */
-export const DENIED = 'DeniedJwt';
 
 /** Whether this has the form of a JWT; opaque tokens have no dots. */
 export const isJwt = (token: string): boolean => {

@@ -5,7 +5,6 @@ import type { Accounts } from '../domain/accounts.ts';
 import { sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 import { findClient } from './find-client.ts';
-import { DENIED } from './first-party-tokens.ts';
 import { ALGORITHMS } from './keys.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 
@@ -32,7 +31,7 @@ export type ResourceTokens = ReturnType<typeof createResourceTokens>;
 /** The JWTs that APIs are called with: they verify by themselves, and whether they live still is asked here. */
 export const createResourceTokens = (
   provider: Provider,
-  { artifacts }: Pick<Stores, 'artifacts'>,
+  { denials }: Pick<Stores, 'denials'>,
   accounts: Accounts,
   registry: ResourceRegistry,
   publicKeys: () => JSONWebKeySet,
@@ -51,12 +50,12 @@ export const createResourceTokens = (
     } catch {
       return undefined;
     }
-    const { aud, client_id, grant_id, jti } = claims;
+    const { aud, client_id, grant_id, jti, iat } = claims;
     const [resource, client, grant, denied] = await Promise.all([
       registry.find(aud),
       findClient(provider, client_id),
       grant_id === undefined ? undefined : provider.Grant.find(grant_id),
-      artifacts.find(DENIED, sha256(jti)),
+      denials.isDenied(sha256(jti), iat),
     ]);
     if (!resource || !client || denied) return undefined;
     if (grant_id !== undefined) {
