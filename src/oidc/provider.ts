@@ -13,6 +13,8 @@ import {
   compareHashedClientSecrets,
   deriveSuccessors,
   detectReplays,
+  introspectAccessTokensFirst,
+  revokeGrantsFirst,
   takeFormerKeys,
 } from './engine-internals.ts';
 import type { Decoupled } from './features/decoupled.ts';
@@ -46,6 +48,8 @@ export const createProvider = (
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  revokeGrantsFirst(provider);
+  introspectAccessTokensFirst(provider);
   takeFormerKeys(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);

@@ -1,5 +1,4 @@
 import { Client, Pool, type PoolClient } from 'pg';
-import type { StoreSettings } from './open-stores.ts';
 
 /** How long a new connection may take. */
 const CONNECT_MS = 2_000;
@@ -9,6 +8,13 @@ const QUERY_MS = 3_000;
 /** An embedded database answers one after the other. */
 const EMBEDDED_QUERY_MS = 4_000;
 const PROBE_EVERY_MS = 200;
+
+/**
+ * What the server itself ends. It may never hear that a connection is gone, after a fail-over or when a process died with its machine: what
+ * that has locked would stay so. Whoever waits for a lock gives up before who holds one without a word is thrown out, so that the
+ * connections that are gone do not take it over from each other.
+ */
+const SERVER_LIMITS = `SET lock_timeout = 2000; SET statement_timeout = ${QUERY_MS}; SET idle_in_transaction_session_timeout = 3000`;
 
 /** What a connection ends with, or a server that shuts down, starts, or has become a standby. */
 const LOST =
@@ -41,7 +47,7 @@ const breakOff = (client: PoolClient): void => {
  */
 export const openPool = (
   connectionString: string,
-  onError: StoreSettings['onError'],
+  onError: (store: 'postgres', error: Error) => void,
   isEmbedded: boolean,
 ): Database => {
   const pool = new Pool({
@@ -49,6 +55,8 @@ export const openPool = (
     max: 10,
     connectionTimeoutMillis: WAIT_MS,
     query_timeout: isEmbedded ? EMBEDDED_QUERY_MS : QUERY_MS,
+    // Waited for, although its type does not say so.
+    ...(!isEmbedded && { onConnect: (client) => client.query(SERVER_LIMITS) as unknown as void }),
   });
   // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
   pool.on('error', (error) => onError('postgres', error));

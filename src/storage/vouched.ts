@@ -4,8 +4,8 @@ import type { Units } from './units.ts';
 
 /** What may be gone by while the database is away is no older than this. */
 const MAX_AGE_MS = 600_000;
-/** A copy is made anew after this long, which costs a question to Redis. */
-const RENEW_MS = 60_000;
+/** A copy is made anew after this long, which costs a question to Redis: after a change the former one is good for nothing. */
+const RENEW_MS = 1_000;
 /** How long the database is waited for by who has a copy. */
 const PATIENCE_MS = 1_000;
 /** Of each kind. */

@@ -162,7 +162,7 @@ test.serial('a provider that does not answer is waited for five seconds, and no 
   for (const { at, ms } of tried) {
     t.is(at.status, 503);
     t.regex(at.html, /can’t sign you in right now/);
-    t.true(ms > 4_500 && ms < 15_000, `${ms} ms`);
+    t.true(ms > 3_500 && ms < 15_000, `${ms} ms`);
   }
 });
 
