@@ -55,8 +55,8 @@ export const openPool = (
     max: 10,
     connectionTimeoutMillis: WAIT_MS,
     query_timeout: isEmbedded ? EMBEDDED_QUERY_MS : QUERY_MS,
-    // Waited for, although its type does not say so.
-    ...(!isEmbedded && { onConnect: (client) => client.query(SERVER_LIMITS) as unknown as void }),
+    // Sent ahead of whatever the connection was made for; where it fails, so does that.
+    ...(!isEmbedded && { onConnect: (client) => void client.query(SERVER_LIMITS).catch(() => {}) }),
   });
   // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
   pool.on('error', (error) => onError('postgres', error));

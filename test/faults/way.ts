@@ -7,12 +7,15 @@ export type Way = Awaited<ReturnType<typeof openWay>>;
 /** @param target The port on this machine that connections lead to. */
 export const openWay = async (target: number) => {
   const pairs = new Set<{ inner: Socket; outer: Socket; silent: boolean }>();
+  /** Also those of which one side is gone and the other has not heard of it. */
+  const sockets = new Set<Socket>();
+  const known = (socket: Socket): Socket => sockets.add(socket) && socket.once('close', () => sockets.delete(socket));
   /** What becomes of new connections. */
   let door: 'open' | 'refuse' | 'swallow' = 'open';
   let delayMs = 0;
 
   const server = createServer({ allowHalfOpen: true }, (outer) => {
-    outer.on('error', () => {});
+    known(outer).on('error', () => {});
     if (door === 'refuse') {
       outer.resetAndDestroy();
       return;
@@ -25,7 +28,7 @@ export const openWay = async (target: number) => {
       outer.once('close', () => pairs.delete(pair));
       return;
     }
-    const inner = connect(target, '127.0.0.1');
+    const inner = known(connect(target, '127.0.0.1'));
     const pair = { inner, outer, silent: false };
     pairs.add(pair);
     const over = () => {
@@ -79,10 +82,7 @@ export const openWay = async (target: number) => {
       delayMs = 0;
     },
     async close(): Promise<void> {
-      for (const { inner, outer } of pairs) {
-        inner.destroy();
-        outer.destroy();
-      }
+      for (const socket of sockets) socket.destroy();
       server.close();
       await once(server, 'close');
     },
