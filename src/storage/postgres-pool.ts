@@ -20,8 +20,14 @@ const SERVER_LIMITS = `SET lock_timeout = 2000; SET statement_timeout = ${QUERY_
 const LOST =
   /Query read timeout|Connection terminated|connection timeout|timeout expired|not queryable|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|57P0[123]|25006/;
 
+/** What the server says of a statement leaves the connection as it was, unless that is on a standby. */
+const isOfStatement = ({ code, severity }: { code?: unknown; severity?: unknown }): boolean =>
+  severity === 'ERROR' && code !== '25006';
+
 const isLost = (error: unknown): boolean =>
-  error instanceof Error && LOST.test(`${'code' in error ? error.code : ''} ${error.message}`);
+  error instanceof Error &&
+  !isOfStatement(error as { code?: unknown }) &&
+  LOST.test(`${'code' in error ? error.code : ''} ${error.message}`);
 
 export type Database = {
   pool: Pool;
