@@ -22,8 +22,11 @@ export type FederationSettings = { [K in (typeof KINDS)[number] as K['id']]?: Se
   openid: (Client & { name: string; label: string; issuer: string; emailDomains?: string[] | undefined })[];
 };
 
-/** A person waits at most this long for everything that is asked of a provider on their way back: each request has its own time-out. */
-const TOTAL_MS = 10_000;
+/**
+ * A person waits at most this long for everything that is asked of a provider on their way back: each request has its own time-out, and a
+ * page that says so comes before the answer would be overdue.
+ */
+const TOTAL_MS = 4_000;
 
 const inTime = async (id: string, work: Promise<ExternalIdentity>): Promise<ExternalIdentity> => {
   let timer: NodeJS.Timeout | undefined;

@@ -7,6 +7,7 @@ import { DPOP_ALGORITHMS } from '../oidc/dpop-proofs.ts';
 import { InteractionGone } from '../oidc/interactions.ts';
 import { resourceMetadataOf } from '../oidc/own-resource.ts';
 import { CsrfError } from './csrf.ts';
+import { Overdue } from './deadline.ts';
 import type { Pages } from './pages.ts';
 import { InsufficientScope, Unauthorized } from './require-user.ts';
 import { BodyError, ValidationError } from './validate.ts';
@@ -107,15 +108,21 @@ const faultsOf = (error: DomainError, body: unknown): Told['errors'] => {
   return faults.length > 0 ? faults : undefined;
 };
 
-// What drivers report when a store does not answer: sockets, PostgreSQL's shutdown and start-up, a full pool.
-const STORE_DOWN =
-  /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|P1001|P1008|P1017|P2024|P2028|57P0[123]|53300|Command timed out|Connection is closed|max retries per request|Query read timeout|Connection terminated|timeout exceeded when trying to connect|enableOfflineQueue/;
+// What drivers report when a store does not answer, or not as it should: sockets, full pools, time limits;
+const CONNECTION =
+  /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|timed out|Connection is closed|Socket timeout|max retries per request|Query read timeout|Connection terminated|timeout expired|timeout exceeded when trying to connect|not queryable|enableOfflineQueue|too much is waiting/;
+/** Prisma's words; PostgreSQL's for shutdown, start-up, a standby, and being out of connections, memory or disk; */
+const POSTGRES =
+  /\b(P1001|P1002|P1008|P1011|P1017|P2024|P2028|57P0[1-5]|57014|55P03|25P03|08\w{3}|53\w{3}|58030|25006)\b/;
+/** Redis' for reading its file, being a replica or part of a cluster that is down, and being out of memory or disk. */
+const REDIS = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|OOM|BUSY) /;
 
 /** Whether this is a store that does not answer, rather than a bug. */
 export const storeDown = (error: Error): boolean => {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
     const code = 'code' in at ? String(at.code) : '';
-    if (STORE_DOWN.test(`${code} ${at.message}`)) return true;
+    const told = `${code} ${at.message}`;
+    if (CONNECTION.test(told) || POSTGRES.test(told) || REDIS.test(told)) return true;
   }
   return false;
 };
@@ -162,7 +169,7 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
     return { status: 403, code: 'csrf', detail: 'The form was not sent from this site, or it is too old.' };
   if (error instanceof InteractionGone)
     return { status: 400, code: 'session_not_found', detail: 'This sign-in has ended or expired.' };
-  if (storeDown(error))
+  if (error instanceof Overdue || storeDown(error))
     return { status: 503, code: 'temporarily_unavailable', detail: 'A store is not available. Please try again.' };
   // koa-body and koa mark what the client did wrong; 501 is a method that nothing here is ever asked by.
   if (typeof error.status === 'number' && ((error.status >= 400 && error.status < 500) || error.status === 501))
@@ -196,6 +203,12 @@ export const errorHandler = (issuer: string, pages: Pages, log: Logger): Middlew
     if (challenge) ctx.set('WWW-Authenticate', withMetadata(challenge));
     if (wantsPage(ctx)) {
       pages.render(ctx, 'error', { code, requestId });
+      return;
+    }
+    if (status === 503 && ctx.path.startsWith('/oauth/')) {
+      // As the engine says it of what fails inside of it (RFC 6749 §5.2's form).
+      ctx.set('Cache-Control', 'no-store');
+      ctx.body = { error: 'temporarily_unavailable', error_description: detail };
       return;
     }
     ctx.type = 'application/problem+json';

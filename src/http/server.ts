@@ -1,6 +1,7 @@
 // The http room: request in, response out. It calls oidc, federation and domain, and never a store.
 import Koa, { type Context, type Middleware } from 'koa';
 import type { Logger } from 'pino';
+import { deadline } from './deadline.ts';
 import { inOrder } from './in-order.ts';
 import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
@@ -80,6 +81,7 @@ export const createServer = (
       context.middleware,
       securityHeaders(issuer),
       errors,
+      deadline(log),
       oneSpelling,
       getInstead(parseForm),
     ]),

@@ -3,16 +3,13 @@ import type { z } from 'zod';
 import { sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
 
-/** The model under which the identifiers of revoked JWTs are kept, until they expire by themselves. */
-const DENIED = 'DeniedJwt';
-
 /** Whose key it is, whom it is for, and how it was signed: none of it does the token decide (RFC 8725 §3.1). */
 export type Expected = { key: JWTVerifyGetKey; algorithms: readonly string[]; audience?: string };
 
 export type AccessJwts = ReturnType<typeof createAccessJwts>;
 
 /** The JWTs that we have issued as access tokens, ours and those of other APIs: they verify by themselves, unless one was revoked. */
-export const createAccessJwts = ({ artifacts }: Pick<Stores, 'artifacts'>, issuer: string) => ({
+export const createAccessJwts = ({ denials }: Pick<Stores, 'denials'>, issuer: string) => ({
   /** @returns undefined for what we have not signed so, what has expired, and what does not say what `Claims` wants. */
   async verify<T extends z.ZodType>(token: string, Claims: T, expected: Expected): Promise<z.infer<T> | undefined> {
     const { key, algorithms, audience } = expected;
@@ -30,12 +27,11 @@ export const createAccessJwts = ({ artifacts }: Pick<Stores, 'artifacts'>, issue
     }
   },
 
-  isDenied: async (jti: string): Promise<boolean> => (await artifacts.find(DENIED, sha256(jti))) !== undefined,
+  /** Whether this one was revoked by itself. */
+  isDenied: ({ jti, iat }: { jti: string; iat: number }): Promise<boolean> => denials.isDenied(sha256(jti), iat),
 
   /** Refuses this one JWT from now until it expires; its grant, and the other tokens of it, go on. */
-  async deny({ jti, exp }: { jti: string; exp: number }): Promise<void> {
-    await artifacts.upsert(DENIED, sha256(jti), { payload: '', expiresAt: exp });
-  },
+  deny: ({ jti, exp }: { jti: string; exp: number }): Promise<void> => denials.deny(sha256(jti), exp),
 });
 
 /** Whether this has the form of a JWT; opaque tokens have no dots. */

@@ -38,6 +38,41 @@ export const deriveSuccessors = (provider: Provider, secrets: Secrets): void => 
   });
 };
 
+/**
+ * Introspection takes a token for an access token first, unless it is told otherwise: most are, and those are found without the database,
+ * where refresh tokens are.
+ * Relies on: introspection asks `AccessToken.find` and `RefreshToken.find` at once for what it was given no hint about, and takes a token
+ * that is none of the latter to be absent there.
+ */
+export const introspectAccessTokensFirst = (provider: Provider): void => {
+  const { AccessToken, RefreshToken } = provider;
+  const find = RefreshToken.find.bind(RefreshToken);
+  Object.assign(RefreshToken, {
+    async find(...asked: Parameters<typeof find>) {
+      const { oidc } = Provider.ctx ?? {};
+      const isOpen = oidc?.route === 'introspection' && oidc.params?.token_type_hint === undefined;
+      return isOpen && (await AccessToken.find(asked[0])) ? undefined : find(...asked);
+    },
+  });
+};
+
+/**
+ * Ends the grant of a refresh token before the token itself, when it is revoked: without its grant nothing is worth anything, and until
+ * then the token is there for who asks again because a store failed half-way. (The engine deletes the token first: asked again it finds
+ * nothing to revoke and says that all is done, while access tokens live on.)
+ * Relies on: the engine calls `destroy()` on the token that revocation found, and then ends what belongs to its grant.
+ */
+export const revokeGrantsFirst = (provider: Provider): void => {
+  const { destroy } = provider.RefreshToken.prototype;
+  Object.assign(provider.RefreshToken.prototype, {
+    async destroy(this: { grantId?: string }): Promise<void> {
+      const isRevoked = Provider.ctx?.oidc?.route === 'revocation';
+      if (isRevoked && this.grantId !== undefined) await provider.Grant.adapter.destroy(this.grantId);
+      await destroy.call(this);
+    },
+  });
+};
+
 /** Decides whether a secret is compared at all, and learns how it went. @throws the engine's error that refuses it. */
 export type SecretGuard = (clientId: string, matches: () => boolean) => Promise<boolean>;
 

@@ -136,7 +136,7 @@ export const createFirstPartyTokens = (
     if (!claims) return undefined;
     const [lives, denied] = await Promise.all([
       liveGrant(claims.grant_id, claims.sub, claims.client_id),
-      jwts.isDenied(claims.jti),
+      jwts.isDenied(claims),
     ]);
     return lives && !denied ? claims : undefined;
   };

@@ -13,9 +13,11 @@ import {
   compareHashedClientSecrets,
   deriveSuccessors,
   detectReplays,
+  introspectAccessTokensFirst,
   readResources,
   refuseEncryptedHints,
   refuseResponseTypes,
+  revokeGrantsFirst,
   takeFormerKeys,
   takeIdTokensAlone,
 } from './engine-internals.ts';
@@ -55,6 +57,8 @@ export const createProvider = (
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
+  revokeGrantsFirst(provider);
+  introspectAccessTokensFirst(provider);
   takeFormerKeys(provider);
   takeIdTokensAlone(provider);
   detectReplays(provider, createReplays(stores.artifacts).unique);

@@ -39,12 +39,12 @@ export const createResourceTokens = (
   async introspect(token: string): Promise<LiveResourceJwt | undefined> {
     const claims = await jwts.verify(token, Claims, { key: publicKey, algorithms: ALGORITHMS });
     if (!claims) return undefined;
-    const { aud, client_id, grant_id, jti } = claims;
+    const { aud, client_id, grant_id } = claims;
     const [resource, client, grant, denied] = await Promise.all([
       registry.find(aud),
       findClient(provider, client_id),
       grant_id === undefined ? undefined : provider.Grant.find(grant_id),
-      jwts.isDenied(jti),
+      jwts.isDenied(claims),
     ]);
     if (!resource || !client || denied) return undefined;
     if (grant_id !== undefined) {

@@ -2,13 +2,8 @@ import type { ArtifactKey, ArtifactModel, Artifacts, StoredArtifact } from './ar
 import type { PostgresArtifacts } from './artifacts-postgres.ts';
 import type { RedisArtifacts } from './artifacts-redis.ts';
 
-/** What must outlive Redis: consents, refresh tokens, and that a JWT was revoked. */
-const DURABLE: ReadonlySet<ArtifactModel> = new Set(['Grant', 'RefreshToken', 'DeniedJwt']);
-
-/** Asked for with every request that bears a JWT, and hardly ever there: that there is none is copied, too. */
-const MOSTLY_ABSENT: ReadonlySet<ArtifactModel> = new Set(['DeniedJwt']);
-/** The payload of a copy that says so; a real one is sealed, or empty. */
-const ABSENT = 'absent';
+/** What must outlive Redis. */
+const DURABLE: ReadonlySet<ArtifactModel> = new Set(['Grant', 'RefreshToken']);
 
 /** A copy lives this long at most: whatever a crash, or a Redis restored from an older snapshot, left stale ends with it. */
 const COPY_SECONDS = 600;
@@ -17,7 +12,7 @@ const isDurable = ({ model }: ArtifactKey): boolean => DURABLE.has(model);
 
 /**
  * Redis in front of Postgres. Grants and refresh tokens live in Postgres, with a copy in Redis to read from; every other model
- * lives in Redis alone. A Redis that was flushed loses no grant, no refresh token, no mark of its consumption, and no revocation.
+ * lives in Redis alone. A Redis that was flushed loses no grant, no refresh token, and no mark of its consumption.
  *
  * A copy does not outlast a change, by one rule: it is only ever made where there is none, and whoever changes a row in Postgres
  * fences its copy. While a fence stands (a minute) reads go to Postgres and no copy can be made; so a reader or writer that saw
@@ -47,20 +42,17 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
      */
     async upsert(model, idHash, entry) {
       if (!DURABLE.has(model)) return redis.upsert(model, idHash, entry);
-      // Before it is there, as any change: a copy may say that it is not.
-      if (MOSTLY_ABSENT.has(model)) await redis.fence([{ model, idHash }]);
       if ((await postgres.write(model, idHash, entry)) === 'inserted') {
         // A grant is asked after with the next request; a refresh token when its copy would be gone again.
         if (model === 'Grant') await copy(model, idHash, entry);
       } else await redis.fence([{ model, idHash }]);
     },
 
-    /** Durable models: Postgres, and then no copy until what was read before is forgotten. */
+    /** Durable models: Postgres. */
     async replace(model, idHash, entry) {
       if (!DURABLE.has(model)) return redis.replace(model, idHash, entry);
-      const wasThere = await postgres.replace(model, idHash, entry);
       await redis.fence([{ model, idHash }]);
-      return wasThere;
+      return postgres.replace(model, idHash, entry);
     },
 
     /** Durable models: from Redis; on a miss from Postgres, leaving a copy. When Redis fails, Postgres answers. */
@@ -68,14 +60,10 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
       if (!DURABLE.has(model)) return redis.find(model, idHash);
       const copied = await redis.findCopy(model, idHash).catch(() => 'fenced' as const);
       if (copied === 'fenced') return postgres.find(model, idHash);
-      if (copied) return MOSTLY_ABSENT.has(model) && copied.payload === ABSENT ? undefined : copied;
+      if (copied) return copied;
 
       const stored = await postgres.read(model, idHash);
-      if (!stored) {
-        const expiresAt = Date.now() / 1000 + COPY_SECONDS;
-        if (MOSTLY_ABSENT.has(model)) await copy(model, idHash, { payload: ABSENT, expiresAt }).catch(() => undefined);
-        return undefined;
-      }
+      if (!stored) return undefined;
       // The answer is there already; a copy that could not be made is made by the next reader.
       await copy(model, idHash, stored).catch(() => undefined);
       const { payload, consumedAt } = stored;

@@ -185,6 +185,8 @@ export const migrate = async (
   if (!(await pendingMigrations(pool, dir)).some(only)) return [];
   const client = await pool.connect();
   try {
+    // A migration takes as long as it takes, and so does waiting for another process's.
+    await client.query('SET lock_timeout = 0; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0');
     await client.query(patiently(`SELECT pg_advisory_lock(${ADVISORY_LOCK})`));
     const applied: string[] = [];
     for (const migration of await readMigrations(dir)) {
@@ -192,13 +194,8 @@ export const migrate = async (
     }
     return applied;
   } finally {
-    const unlock = client.query(`SELECT pg_advisory_unlock(${ADVISORY_LOCK})`);
-    // A connection that cannot give the lock back does so by ending.
-    client.release(
-      await unlock.then(
-        () => false,
-        () => true,
-      ),
-    );
+    // One that cannot give the lock back does so by ending; and one without limits is not used for anything else.
+    await client.query(`SELECT pg_advisory_unlock(${ADVISORY_LOCK})`).catch(() => {});
+    client.release(true);
   }
 };

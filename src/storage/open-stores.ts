@@ -1,5 +1,4 @@
 import { Redis } from 'ioredis';
-import { Pool } from 'pg';
 import { createAdministrationStore } from './administration.ts';
 import { createApiKeys } from './api-keys.ts';
 import type { Artifacts } from './artifacts.ts';
@@ -11,6 +10,7 @@ import { createClientDocuments } from './client-documents.ts';
 import { createClients } from './clients.ts';
 import { createConsents } from './consents.ts';
 import { openDataDir } from './data-dir.ts';
+import { createDenials } from './denials.ts';
 import { openEmbedded } from './embedded.ts';
 import { createIdentities } from './identities.ts';
 import { createInitialAccessTokens } from './initial-access-tokens.ts';
@@ -19,6 +19,7 @@ import { createOneTimeTokens } from './one-time-tokens.ts';
 import { createOutgoingCalls } from './outgoing-calls.ts';
 import { createOutgoingMails } from './outgoing-mails.ts';
 import { createPairwiseSubjects } from './pairwise-subjects.ts';
+import { openPool } from './postgres-pool.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRegistrations } from './registrations.ts';
@@ -27,13 +28,14 @@ import { createRoles } from './roles.ts';
 import { createSessionClients } from './session-clients.ts';
 import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
-import { stampedAdministration, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
+import { stampedAdministration, stampedClients, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
 import { createMemoryStamps, createRedisStamps, unitStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUnits } from './units.ts';
 import { createUserImports } from './user-imports.ts';
 import { createUserSearch } from './user-search.ts';
 import { createUsers } from './users.ts';
+import { createVouchedRead } from './vouched.ts';
 
 export type StoreSettings = {
   databaseUrl?: string | undefined;
@@ -79,23 +81,19 @@ const unreachable = (name: string, variable: string, url: string, defaultPort: s
   return new StoreError(`${name}: cannot connect on ${at}${code ? `: ${code}` : ''}.`);
 };
 
-const openPool = (connectionString: string, onError: StoreSettings['onError']): Pool => {
-  const pool = new Pool({ connectionString, max: 10, connectionTimeoutMillis: 3_000, query_timeout: 4_000 });
-  // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
-  pool.on('error', (error) => onError('postgres', error));
-  // Likewise one that breaks while it is in use: whoever uses it learns it from the query.
-  pool.on('connect', (client) => client.on('error', () => {}));
-  return pool;
-};
-
 const openRedis = async (url: string, onError: StoreSettings['onError']): Promise<Redis> => {
   const redis = new Redis(url, {
     enableAutoPipelining: true,
     lazyConnect: true,
-    connectTimeout: 3_000,
+    connectTimeout: 2_000,
     // A request must fail soon rather than wait for a store that may not come back.
     commandTimeout: 1_000,
-    maxRetriesPerRequest: 1,
+    // A connection over which nothing comes any more is given up: after a fail-over it may lead nowhere, and never say so.
+    socketTimeout: 1_500,
+    // What was under way when a connection broke may have been done: asked again, a code would look as if it were redeemed twice.
+    maxRetriesPerRequest: 0,
+    // What was the primary is a replica now.
+    reconnectOnError: (error) => error.message.startsWith('READONLY'),
     retryStrategy: (attempt) => Math.min(attempt * 100, 500),
   });
   let reported: Error | undefined;
@@ -151,8 +149,9 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       return embedded.connectionString;
     };
     const connectionString = databaseUrl ?? (await serveEmbedded());
-    const pool = openPool(connectionString, onError);
-    closers.push(() => pool.end());
+    const database = openPool(connectionString, onError, databaseUrl === undefined);
+    const { pool } = database;
+    closers.push(database.close);
     try {
       await pool.query('SELECT 1');
     } catch (error) {
@@ -178,15 +177,16 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const units = createUnits(client);
     const { prisma } = units;
     const stamps = unitStamps(redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps(), units);
+    const vouched = redis && createVouchedRead(stamps, database, units);
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
-      users: stampedUsers(createUsers(prisma), stamps),
+      users: stampedUsers(createUsers(prisma), stamps, vouched),
       userImports: createUserImports(pool, prisma),
       userSearch: createUserSearch(pool, prisma),
       administration: stampedAdministration(createAdministrationStore(prisma), stamps),
       roles: createRoles(prisma),
       apiKeys: createApiKeys(prisma, stamps),
-      clients: createClients(prisma),
+      clients: stampedClients(createClients(prisma), stamps, vouched),
       registrations: createRegistrations(prisma),
       initialAccessTokens: createInitialAccessTokens(prisma),
       clientDocuments: createClientDocuments(prisma),
@@ -196,6 +196,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       pairwiseSubjects: createPairwiseSubjects(prisma),
       signIns: createSignIns(prisma, pool),
       artifacts,
+      denials: createDenials(durable, redis, redisPrefix),
       rateLimits: createRateLimits(redis, redisPrefix),
       identities: createIdentities(prisma),
       oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),

@@ -1,11 +1,18 @@
-// Every change of a user replaces their stamp: copies of what was read before are current no longer, in any process.
+// Every change of a user replaces their stamp, and that of a client its own: copies of what was read before are current no longer, in any
+// process.
 import type { AdministrationStore } from './administration.ts';
+import type { Clients } from './clients.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
 import type { Stamps } from './stamps.ts';
 import type { Users } from './users.ts';
+import type { VouchedRead } from './vouched.ts';
 
-export const stampedUsers = (users: Users, { changing }: Stamps): Users => ({
+const asked: VouchedRead = (_kind, _id, read) => read();
+
+/** @param vouched Absent where there is no store but the database: nothing goes on without that. */
+export const stampedUsers = (users: Users, { changing }: Stamps, vouched = asked): Users => ({
   ...users,
+  findById: (id) => vouched('user', id, () => users.findById(id)),
   choosePassword: (id, before, after) => changing(id, () => users.choosePassword(id, before, after)),
   replacePasswordHash: (id, before, after) => changing(id, () => users.replacePasswordHash(id, before, after)),
   update: (id, changes) => changing(id, () => users.update(id, changes)),
@@ -18,6 +25,19 @@ export const stampedUsers = (users: Users, { changing }: Stamps): Users => ({
     return user && changing(user.id, () => users.setPasswordHash(emailKey, passwordHash));
   },
 });
+
+export const stampedClients = (clients: Clients, { changing }: Stamps, vouched = asked): Clients => {
+  const nameOf = (clientId: string) => `client:${clientId}`;
+  const idOf = ({ metadata }: { metadata: { client_id: string } }) => nameOf(metadata.client_id);
+  return {
+    ...clients,
+    find: (clientId) => vouched('client', nameOf(clientId), () => clients.find(clientId)),
+    put: (client) => changing(idOf(client), () => clients.put(client)),
+    replace: (before, client) => changing(idOf(before), () => clients.replace(before, client)),
+    rotateSecret: (before, secret, until) => changing(idOf(before), () => clients.rotateSecret(before, secret, until)),
+    remove: (clientId) => changing(nameOf(clientId), () => clients.remove(clientId)),
+  };
+};
 
 export const stampedAdministration = (store: AdministrationStore, { changing }: Stamps): AdministrationStore => ({
   ...store,

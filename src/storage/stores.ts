@@ -6,6 +6,7 @@ import type { AuditLog, MacOf } from './audit.ts';
 import type { ClientDocuments } from './client-documents.ts';
 import type { Clients } from './clients.ts';
 import type { Consents } from './consents.ts';
+import type { Denials } from './denials.ts';
 import type { Identities } from './identities.ts';
 import type { InitialAccessTokens } from './initial-access-tokens.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
@@ -44,6 +45,7 @@ export type Stores = {
   pairwiseSubjects: PairwiseSubjects;
   signIns: SignIns;
   artifacts: Artifacts;
+  denials: Denials;
   rateLimits: RateLimits;
   identities: Identities;
   oneTimeTokens: OneTimeTokens;

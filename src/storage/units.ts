@@ -22,6 +22,8 @@ const TRIES = 5;
  * requests that only read.
  */
 const AT_ONCE = 4;
+/** Whoever asked for it has been told by then that it was not done. */
+const MOST_WAITING_MS = 3_000;
 
 export type Units = ReturnType<typeof createUnits>;
 export type Atomically = Units['atomically'];
@@ -58,7 +60,18 @@ export const createUnits = (client: PrismaClient) => {
   const waiting: (() => void)[] = [];
   const inTurn = async <T>(run: () => Promise<T>): Promise<T> => {
     if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => waiting.push(resolve));
+    else
+      await new Promise<void>((resolve, reject) => {
+        const turn = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+        const timer = setTimeout(() => {
+          waiting.splice(waiting.indexOf(turn), 1);
+          reject(new Error('too much is waiting to be written'));
+        }, MOST_WAITING_MS);
+        waiting.push(turn);
+      });
     try {
       return await run();
     } finally {

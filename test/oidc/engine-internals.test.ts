@@ -1,6 +1,6 @@
 import test from 'ava';
 import { decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair, SignJWT } from 'jose';
-import { type KoaContextWithOIDC, Provider } from 'oidc-provider';
+import { type AdapterPayload, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { clientSecretHash } from '../../src/oidc/client-secrets.ts';
 import {
@@ -12,6 +12,7 @@ import {
   readResources,
   refuseEncryptedHints,
   refuseResponseTypes,
+  revokeGrantsFirst,
   takeFormerKeys,
   takeIdTokensAlone,
   tellClientsOurselves,
@@ -352,4 +353,47 @@ test('a logout token is no ID token, though it is signed by the same key, for th
   takeIdTokensAlone(provider);
   await t.throwsAsync(IdToken.validate(other, client), { message: 'not an ID token' });
   t.is((await IdToken.validate(jwt, client)).payload.sub, 'ada');
+});
+
+test('a revocation that failed half-way is done by the next one: the grant goes before the refresh token', async (t) => {
+  const rows = new Map<string, AdapterPayload>();
+  const gone: string[] = [];
+  let isDown = true;
+  const provider = new Provider('http://localhost', {
+    clients: [{ client_id: 'app', redirect_uris: ['https://app.example/'], token_endpoint_auth_method: 'none' }],
+    features: { revocation: { enabled: true }, devInteractions: { enabled: false } },
+    ttl: { AccessToken: 60, RefreshToken: 60, Grant: 60 },
+    adapter: (model) => ({
+      upsert: async (id, payload) => void rows.set(`${model} ${id}`, payload),
+      find: async (id) => rows.get(`${model} ${id}`),
+      async destroy(id) {
+        if (isDown && model === 'RefreshToken') throw new Error('the store is away');
+        gone.push(model);
+        rows.delete(`${model} ${id}`);
+      },
+      revokeByGrantId: async () => {},
+      consume: async () => {},
+      findByUid: async () => undefined,
+      findByUserCode: async () => undefined,
+    }),
+  });
+  revokeGrantsFirst(provider);
+  const client = await provider.Client.find('app');
+  if (!client) throw new Error('no client');
+  const grantId = await new provider.Grant({ accountId: 'ada', clientId: 'app' }).save();
+  const token = await new provider.RefreshToken({ accountId: 'ada', client, grantId, gty: 'test', scope: '' }).save();
+
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  const revoke = async () => {
+    const form = new URLSearchParams({ client_id: 'app', token });
+    return (await fetch(`http://localhost:${port}/token/revocation`, { method: 'POST', body: form })).status;
+  };
+  t.is(await revoke(), 500);
+  t.deepEqual(gone, ['Grant']);
+  isDown = false;
+  t.is(await revoke(), 200);
+  t.deepEqual(gone, ['Grant', 'Grant', 'RefreshToken', 'Grant']);
+  server.close();
 });

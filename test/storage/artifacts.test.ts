@@ -523,39 +523,6 @@ if (server) {
     t.is(await layered.find('RefreshToken', grantId), undefined);
   });
 
-  test('Layered: a JWT that was revoked stays so without Redis; that one was not is asked of Postgres once', async (t) => {
-    const { redis, flush } = ownLayers(server);
-    let asked = 0;
-    const counting: PostgresArtifacts = {
-      ...postgres,
-      read(model, idHash) {
-        asked += 1;
-        return postgres.read(model, idHash);
-      },
-    };
-    const layered = createLayeredArtifacts(redis, counting);
-    const id = randomUUID();
-    for (const _ of [1, 2, 3]) t.is(await layered.find('DeniedJwt', id), undefined);
-    t.is(asked, 1);
-    await layered.upsert('DeniedJwt', id, entry({ payload: '' }));
-    t.deepEqual(await layered.find('DeniedJwt', id), { payload: '' }, 'at once');
-    await flush();
-    for (const _ of [1, 2]) t.deepEqual(await layered.find('DeniedJwt', id), { payload: '' });
-    t.is(asked, 2);
-  });
-
-  test('Layered: who saw that a JWT was not revoked does not hide that it is by now', async (t) => {
-    const { redis, layered } = ownLayers(server);
-    const id = randomUUID();
-    const { store, reached, release } = holding(postgres, 'read');
-    const reading = createLayeredArtifacts(redis, store).find('DeniedJwt', id);
-    await reached;
-    await layered.upsert('DeniedJwt', id, entry({ payload: '' }));
-    release();
-    t.is(await reading, undefined, 'what the reader saw was true when it asked');
-    t.deepEqual(await layered.find('DeniedJwt', id), { payload: '' });
-  });
-
   test('Layered: a grant is read from Redis, and Postgres is asked only when Redis has no copy', async (t) => {
     const { redis, flush } = ownLayers(server);
     let asked = 0;

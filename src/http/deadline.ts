@@ -1,0 +1,48 @@
+import type { Context, Middleware } from 'koa';
+import type { Logger } from 'pino';
+
+/** Whoever asks has an answer within five seconds, whatever is broken behind us. */
+export const ANSWER_MS = 4_500;
+
+/** Thrown in place of an answer that did not come in time; what was to give it may still go on. */
+export class Overdue extends Error {
+  constructor() {
+    super('there was no answer in time');
+  }
+}
+
+/** What takes as long as it takes: a file of a million users. */
+const UNBOUNDED = new Set(['POST /admin/users/import']);
+
+/**
+ * Gives up on an answer that takes too long, counted from when all of the request is there: how long that may take is bounded elsewhere.
+ * Each store has its own time limit; here is what a request that meets several of them has in all.
+ */
+export const deadline = (log: Logger, ms = ANSWER_MS): Middleware => {
+  const overdue = (ctx: Context, started: number, settle: { timer?: NodeJS.Timeout }) =>
+    new Promise<never>((_, reject) => {
+      const check = () => {
+        if (ctx.req.complete || ctx.req.destroyed) reject(new Overdue());
+        else ctx.req.once('end', () => wait(ms));
+      };
+      const wait = (left: number) => {
+        settle.timer = setTimeout(check, left);
+      };
+      wait(started + ms - performance.now());
+    });
+
+  return async (ctx, next) => {
+    if (UNBOUNDED.has(`${ctx.method} ${ctx.path}`)) return next();
+    const settle: { timer?: NodeJS.Timeout } = {};
+    const work = next();
+    try {
+      await Promise.race([work, overdue(ctx, performance.now(), settle)]);
+    } catch (error) {
+      if (error instanceof Overdue)
+        work.catch((late) => log.debug({ request_id: ctx.state.requestId, err: late }, 'failed after its answer'));
+      throw error;
+    } finally {
+      clearTimeout(settle.timer);
+    }
+  };
+};
