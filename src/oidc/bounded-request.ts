@@ -90,7 +90,8 @@ export const boundedRequest = async (url: URL, asked: BoundedRequest): Promise<B
     request.once('error', failed);
     request.end(body);
   });
-  const address = message.socket.remoteAddress ?? '';
+  const address = message.socket.remoteAddress;
+  if (address === undefined) throw new OutboundError('the connection was gone before it was known where it led');
   const content = await bodyOf(message);
   return {
     status: message.statusCode ?? 502,

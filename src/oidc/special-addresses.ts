@@ -59,8 +59,9 @@ export const isLoopbackAddress = (address: string): boolean =>
 /** How far inside something is: on the internet, in a network that is not for everybody, or on this machine and its link. */
 export type Reach = 'public' | 'private' | 'own';
 
+/** What is no address at all may be anything. */
 export const reachOfAddress = (address: string): Reach => {
   if (isPublicAddress(address)) return 'public';
   // An IPv4 address that is written as an IPv6 one is found as well.
-  return own.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') ? 'own' : 'private';
+  return isIP(address) === 0 || own.check(address, isIPv4(address) ? 'ipv4' : 'ipv6') ? 'own' : 'private';
 };

@@ -4,7 +4,7 @@ import { createServer as createHttps } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import { createOutbound } from '../../src/oidc/outbound.ts';
-import { isLoopbackAddress, isPublicAddress } from '../../src/oidc/special-addresses.ts';
+import { isLoopbackAddress, isPublicAddress, reachOfAddress } from '../../src/oidc/special-addresses.ts';
 import { AUTHORITY, LOCALHOST } from '../helpers/certificates.ts';
 import { rebinding } from '../helpers/rebinding.ts';
 
@@ -74,6 +74,20 @@ test('an address of the public internet is one, and none of this machine, a priv
     '127.1',
   ])
     t.false(isPublicAddress(address), address);
+  const reaches = { '1.1.1.1': 'public', '10.0.0.1': 'private', '::ffff:10.0.0.1': 'private', 'fd00::1': 'private' };
+  const own = [
+    '127.0.0.1',
+    '::1',
+    '0.0.0.0',
+    '::',
+    '::ffff:7f00:1',
+    '169.254.169.254',
+    'fe80::1%eth0',
+    '',
+    'localhost',
+  ];
+  for (const [address, reach] of Object.entries(reaches)) t.is(String(reachOfAddress(address)), reach, address);
+  for (const address of own) t.is(reachOfAddress(address), 'own', address);
   t.true(isLoopbackAddress('127.8.9.1') && isLoopbackAddress('::1'));
   t.false(isLoopbackAddress('10.0.0.1') || isLoopbackAddress('::ffff:127.0.0.1'));
 });
