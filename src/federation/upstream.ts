@@ -1,7 +1,7 @@
 import { OAuth2Tokens } from 'arctic';
 import { type ClientSettings, UpstreamError } from './identity.ts';
 
-export const TIMEOUT_MS = 3_500;
+export const TIMEOUT_MS = 3_000;
 const MAX_BYTES = 256 * 1024;
 const LOOPBACK: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '[::1]']);
 
@@ -20,7 +20,7 @@ const boundedText = async (response: Response): Promise<string> => {
   return Buffer.concat(chunks).toString('utf8');
 };
 
-/** One request: at most 3.5 s and 256 KiB, and never to where a redirect would lead. @throws {UpstreamError} `unavailable` */
+/** One request: at most 3 s and 256 KiB, and never to where a redirect would lead. @throws {UpstreamError} `unavailable` */
 export const ask = async (url: string | URL, init: RequestInit = {}): Promise<{ status: number; text: string }> => {
   const target = new URL(url);
   const at = `${target.host}${target.pathname}`;
