@@ -26,7 +26,7 @@ export type FederationSettings = { [K in (typeof KINDS)[number] as K['id']]?: Se
  * A person waits at most this long for everything that is asked of a provider on their way back: each request has its own time-out, and a
  * page that says so comes before the answer would be overdue.
  */
-const TOTAL_MS = 4_000;
+const TOTAL_MS = 3_500;
 
 const inTime = async (id: string, work: Promise<ExternalIdentity>): Promise<ExternalIdentity> => {
   let timer: NodeJS.Timeout | undefined;

@@ -2,7 +2,7 @@ import { OAuth2Tokens } from 'arctic';
 import { type ClientSettings, UpstreamError } from './identity.ts';
 import { ANYWHERE, isConfidential, type Network, type Reach, within } from './reach.ts';
 
-export const TIMEOUT_MS = 3_500;
+export const TIMEOUT_MS = 3_000;
 
 export type Ask = (
   url: string | URL,
@@ -10,7 +10,7 @@ export type Ask = (
 ) => Promise<{ status: number; text: string; address: string }>;
 
 /**
- * One request: at most 3.5 s and 256 KiB, and never to where a redirect would lead.
+ * One request: at most 3 s and 256 KiB, and never to where a redirect would lead.
  *
  * @param from Who named the address: it is not asked further inside than they are. Anywhere, where the operator did.
  * @throws {UpstreamError} `unavailable`

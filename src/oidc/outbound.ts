@@ -9,14 +9,14 @@ export type OutboundSettings = {
   reachLoopback?: boolean | undefined;
 };
 
-const DEADLINE_MS = 4_000;
+const DEADLINE_MS = 3_500;
 const WITHOUT_BODY = new Set([101, 204, 205, 304]);
 
 export type Outbound = ReturnType<typeof createOutbound>;
 
 /**
  * Requests to addresses that strangers name: jwks_uri, sector_identifier_uri, client metadata documents, logout and notification endpoints.
- * They go to https of the public internet alone, follow no redirect, and are over in 4 s (OWASP SSRF Prevention; RFC 9700 §4.11 on what
+ * They go to https of the public internet alone, follow no redirect, and are over in 3.5 s (OWASP SSRF Prevention; RFC 9700 §4.11 on what
  * a server fetches for a client).
  */
 export const createOutbound = ({ extraCa, reachLoopback = false }: OutboundSettings, resolve?: Resolver) => {

@@ -12,7 +12,7 @@ import { startTraffic } from './traffic.ts';
 
 const SECONDS = Number(process.env.FAULTS_SECONDS || 780);
 const ONLY = process.env.FAULTS_ONLY ?? '';
-const IS_SHORT = SECONDS < 600;
+const IS_SHORT = SECONDS < 300;
 const LASTS_MS = IS_SHORT ? 3_000 : 10_000;
 /** Between two faults all is to be well. */
 const CALM_MS = IS_SHORT ? 500 : 3_000;

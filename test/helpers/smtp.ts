@@ -101,7 +101,10 @@ export const startSmtp = async () => {
       onMailFrom: (_, session, done) => answer('MAIL FROM', session, done),
       onRcptTo: (_, session, done) => answer('RCPT TO', session, done),
       async onData(stream, session, done) {
-        const raw = (await buffer(stream)).toString('latin1');
+        const whole = await buffer(stream).catch(() => undefined);
+        // Cut off in the middle of a mail: nobody waits for an answer.
+        if (!whole) return;
+        const raw = whole.toString('latin1');
         await held;
         if (drops.has('DATA') || refusals.has('DATA')) return answer('DATA', session, done);
         const { headers } = split(raw);

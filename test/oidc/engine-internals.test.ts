@@ -7,6 +7,7 @@ import {
   allowRedirectUris,
   compareHashedClientSecrets,
   detectReplays,
+  introspectAccessTokensFirst,
   introspectionJwt,
   logoutToken,
   readResources,
@@ -395,5 +396,51 @@ test('a revocation that failed half-way is done by the next one: the grant goes 
   isDown = false;
   t.is(await revoke(), 200);
   t.deepEqual(gone, ['Grant', 'Grant', 'RefreshToken', 'Grant']);
+  server.close();
+});
+
+test('an access token is introspected although refresh tokens cannot be looked up, unless it is said to be one', async (t) => {
+  const rows = new Map<string, AdapterPayload>();
+  const provider = new Provider('http://localhost', {
+    clients: [
+      {
+        client_id: 'web',
+        client_secret: 'a secret',
+        redirect_uris: ['https://app.example/'],
+        grant_types: ['authorization_code', 'refresh_token'],
+      },
+    ],
+    features: { introspection: { enabled: true }, devInteractions: { enabled: false } },
+    ttl: { AccessToken: 60, Grant: 60 },
+    adapter: (model) => ({
+      upsert: async (id, payload) => void rows.set(`${model} ${id}`, payload),
+      async find(id) {
+        if (model === 'RefreshToken') throw new Error('the store is away');
+        return rows.get(`${model} ${id}`);
+      },
+      destroy: async () => {},
+      revokeByGrantId: async () => {},
+      consume: async () => {},
+      findByUid: async () => undefined,
+      findByUserCode: async () => undefined,
+    }),
+  });
+  introspectAccessTokensFirst(provider);
+  const client = await provider.Client.find('web');
+  if (!client) throw new Error('no client');
+  const grantId = await new provider.Grant({ accountId: 'ada', clientId: 'web' }).save();
+  const token = await new provider.AccessToken({ accountId: 'ada', client, grantId, gty: 'test', scope: '' }).save();
+  const server = provider.listen(0, 'localhost');
+  await new Promise((resolve) => server.once('listening', resolve));
+  const { port } = server.address() as { port: number };
+  const introspect = async (more: Record<string, string> = {}) => {
+    const form = new URLSearchParams({ token, ...more });
+    const init = { method: 'POST', body: form, headers: { authorization: `Basic ${btoa('web:a%20secret')}` } };
+    const answer = await fetch(`http://localhost:${port}/token/introspection`, init);
+    return { status: answer.status, active: Object(await answer.json()).active };
+  };
+  t.deepEqual(await introspect(), { status: 200, active: true });
+  t.is((await introspect({ token_type_hint: 'refresh_token' })).status, 500);
+  t.is((await introspect({ token: 'an unknown one' })).status, 500);
   server.close();
 });
