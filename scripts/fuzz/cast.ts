@@ -233,7 +233,7 @@ const trips = async (origin: string, known: Map<string, string>): Promise<void> 
   known
     .set('trip.state', back.searchParams.get('state') ?? 'none')
     .set('trip.code', back.searchParams.get('code') ?? 'none');
-  known.set('trip.cookies', cookiesOf(traveller));
+  known.set('trip.iss', back.searchParams.get('iss') ?? 'none').set('trip.cookies', cookiesOf(traveller));
 };
 
 /** Pages that are open, each in a browser of its own. */

@@ -26,6 +26,7 @@ export type Scene = {
   sender: ReturnType<typeof createSender>;
   judge: ReturnType<typeof createJudge>;
   figures: Figures;
+  say(text: string): void;
   /** Why there is nothing more to do; undefined while there is. */
   over(): string | undefined;
 };
@@ -91,9 +92,11 @@ export const runLane = async (scene: Scene, number: number, seed: number): Promi
       const violations = await attempt(one, cast);
       if (violations.length === 0) return;
       const printed = JSON.stringify(one);
-      const isNew = violations.map((violation) => figures.found(violation, printed)).some(Boolean);
+      const fresh = violations.filter((violation) => figures.found(violation, printed));
+      for (const { kind, detail } of fresh)
+        scene.say(`VIOLATION ${kind}\n  ${printed.slice(0, 500)}\n  ${detail.slice(0, 300)}`);
       // A kind that is known is counted; for a new one the smallest request is looked for.
-      if (isNew) shrinking = SHRINKS;
+      if (fresh.length > 0) shrinking = SHRINKS;
       else if (shrinking === SHRINKS) return;
       shrinking -= 1;
       throw new Error(violations[0]?.kind);

@@ -46,10 +46,10 @@ export const createMemory = async (url: string) => {
   };
 };
 
-/** What is kept of each further request, in bytes, by the line that fits best; the first third warms up. */
+/** What is kept of each further request, in bytes, by the line that fits best; in the first half bounded caches fill. */
 export const growthOf = (samples: readonly Sample[]): number => {
   const last = samples.at(-1)?.requests ?? 0;
-  const steady = samples.filter(({ requests }) => requests >= last / 3);
+  const steady = samples.filter(({ requests }) => requests >= last / 2);
   const mean = (of: (one: Sample) => number) =>
     steady.reduce((sum, one) => sum + of(one), 0) / Math.max(steady.length, 1);
   const [x, y] = [mean((one) => one.requests), mean((one) => one.heapMb)];

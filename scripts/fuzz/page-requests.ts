@@ -54,7 +54,7 @@ const PAGES: readonly Page[] = [
   {
     path: 'oauth/google/callback',
     cookies: '{{trip.cookies}}',
-    query: { state: '{{trip.state}}', code: '{{trip.code}}' },
+    query: { state: '{{trip.state}}', code: '{{trip.code}}', iss: '{{trip.iss}}' },
   },
   {
     path: 'oauth/acme/callback',

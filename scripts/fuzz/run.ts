@@ -79,6 +79,7 @@ try {
     sender,
     judge: createJudge(description),
     figures,
+    say,
     over,
   };
 

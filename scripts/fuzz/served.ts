@@ -115,7 +115,7 @@ export const startServed = async (
 
 /** What is said of a store that is late: a busy machine's doing, where the same request is answered afterwards. */
 const LATE =
-  /"message": "(Command timed out|Query read timeout|timeout exceeded when trying to connect)|store connection failed/;
+  /"message": "(Command timed out|Query read timeout|timeout exceeded when trying to connect|Transaction API error: Unable to start)|store connection failed/;
 
 /** The entries of the log that are errors, each with the lines that belong to it. */
 export const errorsIn = (log: string): string[] =>

@@ -60,22 +60,28 @@ export const createTrips = (secrets: Secrets, values: OneTimeValues, issuer: str
     path: `/oauth/${provider}`,
   });
 
-  /** The names of this browser's cookies of trips to one provider, the newest last. */
-  const cookiesIn = (ctx: Context): string[] =>
-    ctx
-      .get('cookie')
-      .split(';')
-      .map((pair) => pair.split('=')[0]?.trim() ?? '')
-      .filter((name) => name.startsWith(prefix));
+  /**
+   * This browser's cookies of trips to one provider by name, the newest last. Not by Koa, which keeps a pattern for every name that it was
+   * ever asked for: these names anybody can make up.
+   */
+  const cookiesIn = (ctx: Context): Map<string, string> => {
+    const found = new Map<string, string>();
+    for (const pair of ctx.get('cookie').split(';')) {
+      const at = pair.indexOf('=');
+      const name = pair.slice(0, Math.max(at, 0)).trim();
+      if (name.startsWith(prefix) && !found.has(name)) found.set(name, pair.slice(at + 1).trim());
+    }
+    return found;
+  };
 
   const forget = (ctx: Context, provider: string, cookie: string): void => {
     ctx.cookies.set(cookie, null, options(provider));
   };
 
   /** The name under which a trip is kept, that this cookie stands for. */
-  const nameIn = (ctx: Context, provider: string, cookie: string): string | undefined => {
+  const nameIn = (provider: string, sealed: string | undefined): string | undefined => {
     try {
-      return secrets.open(ctx.cookies.get(cookie, { signed: false }) ?? '', contextOf(provider));
+      return secrets.open(sealed ?? '', contextOf(provider));
     } catch {
       // None, or one that is not ours.
       return undefined;
@@ -89,7 +95,7 @@ export const createTrips = (secrets: Secrets, values: OneTimeValues, issuer: str
     async start(ctx: Context, trip: BrowserTrip): Promise<void> {
       const { provider, state } = trip;
       const earlier = cookiesIn(ctx);
-      if (earlier.length >= MOST_TRIPS) for (const cookie of earlier) forget(ctx, provider, cookie);
+      if (earlier.size >= MOST_TRIPS) for (const cookie of earlier.keys()) forget(ctx, provider, cookie);
       const name = await values.put(MODEL, trip, TRIP_SECONDS);
       ctx.cookies.set(cookieOf(state), secrets.seal(name, contextOf(provider)), {
         ...options(provider),
@@ -107,10 +113,10 @@ export const createTrips = (secrets: Secrets, values: OneTimeValues, issuer: str
       state: string | null,
     ): Promise<{ trip?: BrowserTrip | undefined; last?: Errand | undefined }> {
       const all = cookiesIn(ctx);
-      const own = state === null ? undefined : all.find((cookie) => cookie === cookieOf(state));
-      if (own !== undefined || all.length > MOST_TRIPS)
-        for (const cookie of all.length > MOST_TRIPS ? all : [own ?? '']) forget(ctx, provider, cookie);
-      const name = own && nameIn(ctx, provider, own);
+      const own = state === null || !all.has(cookieOf(state)) ? undefined : cookieOf(state);
+      if (own !== undefined || all.size > MOST_TRIPS)
+        for (const cookie of all.size > MOST_TRIPS ? all.keys() : [own ?? '']) forget(ctx, provider, cookie);
+      const name = own && nameIn(provider, all.get(own));
       if (name !== undefined) {
         const known = tripNamed(await values.look(MODEL, name));
         // The cookie says that it is this browser's, the store that it is the first time.
@@ -118,7 +124,7 @@ export const createTrips = (secrets: Secrets, values: OneTimeValues, issuer: str
         const trip = tripNamed(await values.take(MODEL, name));
         return { trip, last: known.errand };
       }
-      const others = all.slice(-MOST_LOOKED_AT).flatMap((cookie) => nameIn(ctx, provider, cookie) ?? []);
+      const others = [...all.values()].slice(-MOST_LOOKED_AT).flatMap((sealed) => nameIn(provider, sealed) ?? []);
       const trips = await Promise.all(others.map(async (one) => tripNamed(await values.look(MODEL, one))));
       const latest = trips.filter((one) => one !== undefined).sort((a, b) => b.startedAt - a.startedAt)[0];
       return { last: latest?.errand };

@@ -21,6 +21,7 @@ import {
   takeFormerKeys,
   takeIdTokensAlone,
 } from './engine-internals.ts';
+import { errorWords } from './error-words.ts';
 import type { Decoupled } from './features/decoupled.ts';
 import { pairwise } from './features/pairwise.ts';
 import { requestedResources } from './features/resources.ts';
@@ -70,6 +71,7 @@ export const createProvider = (
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));
   provider.use(corsOrigins(stores.registrations.isOrigin));
   provider.use(throttleTokenEndpoints(throttles.tokenEndpoints));
+  provider.use(errorWords);
   provider.use(guardDecoupled(provider, throttles));
   // Emitted just before the answer is rendered. With response_mode=form_post that is a page whose form goes to the app.
   const leaving = (ctx: KoaContextWithOIDC): void => {

@@ -1,4 +1,7 @@
 // How often, how long, and how lately: bounds on signing in through other providers.
+import { once } from 'node:events';
+import { get } from 'node:http';
+import { queryObjects } from 'node:v8';
 import test from 'ava';
 import { DEFAULT_LIMITS, type LimitName } from '../../src/domain/throttles.ts';
 import { createBrowser } from '../helpers/browser.ts';
@@ -300,4 +303,19 @@ test.serial('an identity that could not be added is on record', async (t) => {
   const back = await browser.go(await all.through('github', await browser.submit(page, 'link-github')));
   t.is(back.url.search, '?outcome=identity_taken');
   t.is(await recorded('identity.refused', 'identity_taken'), 1);
+});
+
+test.serial('names of cookies that somebody makes up leave nothing behind', async (t) => {
+  // On a connection of its own: counting takes long enough for one that is kept to be closed.
+  const callback = async (n: number) => {
+    const cookie = Array.from({ length: 10 }, (_, i) => `federation-${n}-${i}=x`).join('; ');
+    const url = `${all.server.origin}/oauth/google/callback?state=x&code=y`;
+    const [response] = await once(get(url, { agent: false, headers: { cookie } }), 'response');
+    response.resume();
+    t.is(response.statusCode, 400);
+  };
+  await callback(0);
+  const before = queryObjects(RegExp, { format: 'count' });
+  for (let n = 1; n <= 20; n += 1) await callback(n);
+  t.true(queryObjects(RegExp, { format: 'count' }) - before < 20, 'a pattern was kept for each of 200 names');
 });

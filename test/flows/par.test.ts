@@ -228,3 +228,15 @@ test('RFC 9126 §5: discovery names the endpoint', async (t) => {
   const document = await jsonOf(await fetch(`${server.issuer}/.well-known/openid-configuration`));
   t.is(document.pushed_authorization_request_endpoint, `${server.issuer}/oauth/par`);
 });
+
+test('RFC 6749 §5.2: the words of an error keep to the characters that they may have, whatever they quote', async (t) => {
+  const { client } = await newApp(server);
+  for (const origin of ['%_\\', 'a"b', 'caf\u00e9']) {
+    const body = new URLSearchParams({ client_id: client.client_id, client_secret: String(client.client_secret) });
+    const answer = await fetch(`${server.origin}/oauth/par`, { method: 'POST', body, headers: { origin } });
+    t.is(answer.status, 400);
+    const { error_description } = await jsonOf(answer);
+    t.regex(String(error_description), /^[\x20\x21\x23-\x5b\x5d-\x7e]+$/);
+    t.regex(String(error_description), /not allowed/);
+  }
+});

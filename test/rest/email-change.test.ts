@@ -1,6 +1,7 @@
 import test from 'ava';
 import { createBrowser } from '../helpers/browser.ts';
 import { linkTo, mailsTo, tokenTo } from '../helpers/mailbox.ts';
+import { createPeople } from '../helpers/people.ts';
 import { bearer, createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
 
@@ -59,6 +60,16 @@ test('the page that the link leads to changes the address as well', async (t) =>
   t.true(page.html.includes(next));
   t.is((await browser.submit(page, 'prove', { password: 'secret1' })).status, 200);
   t.is((await rest.get('/users/me', auth)).body.email, next);
+});
+
+test('an administrator sees that a change of address is under way', async (t) => {
+  const { next, auth, change } = await signedIn();
+  await change(next);
+  const { id } = (await rest.get('/users/me', auth)).body;
+  const admin = await createPeople(server).person('admin');
+  const seen = await rest.get(`/admin/users/${id}`, admin.auth);
+  t.is(seen.status, 200);
+  t.is(seen.body.pending_email, next);
 });
 
 test('without the password, or with a wrong one, nothing is asked for and nothing changes', async (t) => {

@@ -52,6 +52,7 @@ export const AdministeredUser = z
     zoneinfo: text,
     locale: text,
     email_verified: z.boolean(),
+    pending_email: text.describe('Has been asked for, and not proven yet.'),
     phone_number: text,
     phone_number_verified: z.boolean().optional(),
     address: z.record(z.string(), z.string()).optional(),

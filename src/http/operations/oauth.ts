@@ -166,6 +166,7 @@ export const oauthOperations = {
     auth: 'none',
     answers: {
       200: { description: 'The keys', body: JwkSet, example: examples.jwks, type: 'application/jwk-set+json' },
+      304: { description: 'They are as `If-None-Match` says that the caller has them' },
     },
   },
   'GET /oauth/authorize': {
