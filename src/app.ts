@@ -109,6 +109,8 @@ export type AppSettings = EngineSettings &
     passwordMinLength: number;
     /** For tests, which hash by the hundred: no configuration sets it, and production does not heed it. */
     passwordCost?: PasswordCost | undefined;
+    /** For tests alone, too: how long an answer may take, in milliseconds. */
+    answerMs?: number | undefined;
     rateLimits: Limits;
     /** Absent: mails are kept, and shown at /dev/mail. */
     smtpUrl?: string | undefined;
@@ -289,7 +291,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     log,
   });
   const app: Koa = createServer(
-    { issuer, trustProxy, cookieKeys: secrets.cookieKeys, logPii: settings.logPii },
+    { issuer, trustProxy, cookieKeys: secrets.cookieKeys, logPii: settings.logPii, answerMs: settings.answerMs },
     log,
     formBody,
     errorHandler(issuer, pages, log),

@@ -13,6 +13,8 @@ export type ServerSettings = {
   trustProxy: number;
   /** Signs cookies; the engine's list, so that both read each other's. */
   cookieKeys: string[];
+  /** How long an answer may take, in milliseconds; as long as it usually may, unless a test says otherwise. */
+  answerMs?: number | undefined;
   /** Whether the log may name people's addresses. */
   logPii?: boolean | undefined;
 };
@@ -43,7 +45,7 @@ const redirect = async (ctx: Context, parseForm: Middleware): Promise<void> => {
 
 /** A Koa application with everything that goes before the routes. */
 export const createServer = (
-  { issuer, trustProxy, cookieKeys, logPii }: ServerSettings,
+  { issuer, trustProxy, cookieKeys, logPii, answerMs }: ServerSettings,
   log: Logger,
   parseForm: Middleware,
   errors: Middleware,
@@ -81,7 +83,7 @@ export const createServer = (
       context.middleware,
       securityHeaders(issuer),
       errors,
-      deadline(log),
+      deadline(log, answerMs),
       oneSpelling,
       getInstead(parseForm),
     ]),

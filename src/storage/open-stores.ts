@@ -49,6 +49,8 @@ export type StoreSettings = {
   /** What to do with a database that is behind. */
   migrations: 'apply' | 'require';
   onError(store: 'postgres' | 'redis', error: Error): void;
+  /** How many times as long as usual the stores are waited for: for tests, which share a machine with others. */
+  patience?: number | undefined;
 };
 
 /** A store that could not be opened, in words for the operator. */
@@ -81,15 +83,15 @@ const unreachable = (name: string, variable: string, url: string, defaultPort: s
   return new StoreError(`${name}: cannot connect on ${at}${code ? `: ${code}` : ''}.`);
 };
 
-const openRedis = async (url: string, onError: StoreSettings['onError']): Promise<Redis> => {
+const openRedis = async (url: string, onError: StoreSettings['onError'], patience: number): Promise<Redis> => {
   const redis = new Redis(url, {
     enableAutoPipelining: true,
     lazyConnect: true,
-    connectTimeout: 2_000,
+    connectTimeout: 2_000 * patience,
     // A request must fail soon rather than wait for a store that may not come back.
-    commandTimeout: 1_000,
+    commandTimeout: 1_000 * patience,
     // A connection over which nothing comes any more is given up: after a fail-over it may lead nowhere, and never say so.
-    socketTimeout: 1_500,
+    socketTimeout: 1_500 * patience,
     // What was under way when a connection broke may have been done: asked again, a code would look as if it were redeemed twice.
     maxRetriesPerRequest: 0,
     // What was the primary is a replica now.
@@ -135,7 +137,7 @@ const timed = async (question: () => Promise<unknown>): Promise<StoreState> => {
  * @throws {StoreError} with one line for the operator.
  */
 export const openStores = async (settings: StoreSettings): Promise<Stores> => {
-  const { databaseUrl, redisUrl, redisPrefix = '', onError } = settings;
+  const { databaseUrl, redisUrl, redisPrefix = '', onError, patience = 1 } = settings;
   // Closed in reverse order, also when opening fails half-way.
   const closers: (() => Promise<unknown>)[] = [];
   const close = async () => {
@@ -149,7 +151,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       return embedded.connectionString;
     };
     const connectionString = databaseUrl ?? (await serveEmbedded());
-    const database = openPool(connectionString, onError, databaseUrl === undefined);
+    const database = openPool(connectionString, onError, databaseUrl === undefined, patience);
     const { pool } = database;
     closers.push(database.close);
     try {
@@ -166,7 +168,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     let artifacts: Artifacts = durable;
     let redis: Redis | undefined;
     if (redisUrl !== undefined) {
-      const opened = await openRedis(redisUrl, onError);
+      const opened = await openRedis(redisUrl, onError, patience);
       redis = opened;
       closers.push(async () => opened.disconnect());
       artifacts = createLayeredArtifacts(createRedisArtifacts(redis, { prefix: `${redisPrefix}oidc:` }), durable);

@@ -14,7 +14,8 @@ const PROBE_EVERY_MS = 200;
  * that has locked would stay so. Whoever waits for a lock gives up before who holds one without a word is thrown out, so that the
  * connections that are gone do not take it over from each other.
  */
-const SERVER_LIMITS = `SET lock_timeout = 2000; SET statement_timeout = ${QUERY_MS}; SET idle_in_transaction_session_timeout = 3000`;
+const serverLimits = (patience: number): string =>
+  `SET lock_timeout = ${2_000 * patience}; SET statement_timeout = ${QUERY_MS * patience}; SET idle_in_transaction_session_timeout = ${3_000 * patience}`;
 
 /** What a connection ends with, or a server that shuts down, starts, or has become a standby. */
 const LOST =
@@ -50,19 +51,21 @@ const breakOff = (client: PoolClient): void => {
  * rather than after seconds.
  *
  * @param isEmbedded It runs in this very process, and is slow where a server would be away.
+ * @param patience How many times as long as usual is waited for everything.
  */
 export const openPool = (
   connectionString: string,
   onError: (store: 'postgres', error: Error) => void,
   isEmbedded: boolean,
+  patience = 1,
 ): Database => {
   const pool = new Pool({
     connectionString,
     max: 10,
-    connectionTimeoutMillis: WAIT_MS,
-    query_timeout: isEmbedded ? EMBEDDED_QUERY_MS : QUERY_MS,
+    connectionTimeoutMillis: WAIT_MS * patience,
+    query_timeout: (isEmbedded ? EMBEDDED_QUERY_MS : QUERY_MS) * patience,
     // Sent ahead of whatever the connection was made for; where it fails, so does that.
-    ...(!isEmbedded && { onConnect: (client) => void client.query(SERVER_LIMITS).catch(() => {}) }),
+    ...(!isEmbedded && { onConnect: (client) => void client.query(serverLimits(patience)).catch(() => {}) }),
   });
   // An idle connection that breaks is replaced on the next query; unheard, the event would end the process.
   pool.on('error', (error) => onError('postgres', error));
@@ -73,7 +76,11 @@ export const openPool = (
 
   const probe = async (): Promise<void> => {
     // Not of the pool, whose connections may all be in use by those that wait.
-    const client = new Client({ connectionString, connectionTimeoutMillis: CONNECT_MS, query_timeout: CONNECT_MS });
+    const client = new Client({
+      connectionString,
+      connectionTimeoutMillis: CONNECT_MS * patience,
+      query_timeout: CONNECT_MS * patience,
+    });
     client.on('error', () => {});
     try {
       await client.connect();

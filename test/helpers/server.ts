@@ -5,6 +5,7 @@ import { Writable } from 'node:stream';
 import { pino } from 'pino';
 import { type AppSettings, createApp } from '../../src/app.ts';
 import { DEFAULT_LIMITS } from '../../src/domain/throttles.ts';
+import { ANSWER_MS } from '../../src/http/deadline.ts';
 import { logOptions } from '../../src/log.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
@@ -23,6 +24,9 @@ export type TestServer = Awaited<ReturnType<typeof createApp>> & {
   close(): Promise<void>;
 };
 
+/** How many times as long as usual things may take: how busy the machine is, is not what these tests are about. */
+const PATIENCE = 5;
+
 /** @param beside Another one, whose stores this one shares, as another process would. It has to be closed after this one. */
 export const startServer = async (
   overrides: Partial<AppSettings> = {},
@@ -38,6 +42,7 @@ export const startServer = async (
     mode: 'share',
     migrations: 'require',
     onError: () => {},
+    patience: PATIENCE,
   });
 
   const http = createHttpServer();
@@ -65,6 +70,7 @@ export const startServer = async (
       trustProxy: 0,
       passwordMinLength: 6,
       // The least that argon2 takes: what a test waits for is hardly ever the cost of a password.
+      answerMs: PATIENCE * ANSWER_MS,
       passwordCost: { memoryCost: 1024, timeCost: 2 },
       mailFrom: 'User Auth <no-reply@id.example.com>',
       passwordBlocklist: false,
