@@ -1,5 +1,8 @@
 // What is right for a member or parameter of this name; {{names}} are put in by the cast (cast.ts).
 
+export const PASSWORD = 'the password of the fuzz';
+export const CALLBACK = 'https://app.example/callback';
+
 const CLIENTS = [
   '{{web.id}}',
   '{{web.id}}',

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { startIdentityProviders } from '../../test/helpers/identity-provider.ts';
 import { createJudge } from './answers.ts';
-import { createCalls } from './cast.ts';
+import { createCalls } from './calls.ts';
 import { createFigures } from './figures.ts';
 import { runLane, type Scene } from './lane.ts';
 import { createMemory, growthOf, type Sample } from './memory.ts';

@@ -68,6 +68,8 @@ export const startServed = async (
   const log = () => written.join('');
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
+  // On a signal 'exit' would not come by itself.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
   for (const deadline = Date.now() + READY_MS; !log().includes('User Auth is ready'); await sleep(50))
     if (over !== undefined || Date.now() > deadline) {
       kill();

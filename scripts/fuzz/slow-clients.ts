@@ -2,7 +2,7 @@
 // callers measure. Prints their p99 before and during each flood, and ends with 1 where it is 200 ms or more, or a request fails.
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createCalls } from './cast.ts';
+import { createCalls } from './calls.ts';
 import { createSender } from './send.ts';
 import { startServed } from './served.ts';
 import { settingsOf } from './settings.ts';
