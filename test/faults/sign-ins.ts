@@ -1,5 +1,6 @@
 // Sign-ins by browser: an app's code flow through the hosted pages, and a way through another provider.
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createBrowser } from '../helpers/browser.ts';
 import { has } from './pages.ts';
 import type { Person } from './person.ts';
@@ -71,9 +72,9 @@ export const signInUpstream = async (world: World): Promise<void> => {
   const browser = world.browser();
   const door = await browser.go(`/oauth/acme/login?${new URLSearchParams({ return_to: `${PLATFORM}/signed-in` })}`);
   if (door.url.origin !== world.upstreamOrigin) return;
-  const back = await createBrowser(world.upstreamOrigin)
-    .go(door.url)
-    .catch(() => undefined);
+  // While the provider is dropped its own pages hang as well: who waits there gives up.
+  const visit = createBrowser(world.upstreamOrigin).go(door.url);
+  const back = await Promise.race([visit.catch(() => undefined), sleep(10_000, undefined, { ref: false })]);
   if (back?.url.origin !== world.issuer) return;
   const { url } = await browser.go(back.url);
   const code = url.origin === PLATFORM ? url.searchParams.get('code') : null;
