@@ -176,7 +176,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
 
     const client = openPrisma(pool);
     closers.push(() => client.$disconnect());
-    const units = createUnits(client);
+    const units = createUnits(client, patience);
     const { prisma } = units;
     const stamps = unitStamps(redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps(), units);
     const vouched = redis && createVouchedRead(stamps, database, units);

@@ -32,8 +32,10 @@ export type Atomically = Units['atomically'];
  * Units of work over every table: who calls `atomically` need not hand a transaction on, for all stores that go through `prisma`
  * below find the one under way. Nothing else may be asked inside of one: a question over another connection waits for this one's
  * locks, and in an embedded database for its end.
+ *
+ * @param patience How many times as long as usual a unit waits for its turn.
  */
-export const createUnits = (client: PrismaClient) => {
+export const createUnits = (client: PrismaClient, patience = 1) => {
   const current = new AsyncLocalStorage<Unit | undefined>();
 
   /** Inside a unit there is one transaction, so whatever wants its own joins it. */
@@ -69,7 +71,7 @@ export const createUnits = (client: PrismaClient) => {
         const timer = setTimeout(() => {
           waiting.splice(waiting.indexOf(turn), 1);
           reject(new Error('too much is waiting to be written'));
-        }, MOST_WAITING_MS);
+        }, MOST_WAITING_MS * patience);
         waiting.push(turn);
       });
     try {

@@ -272,15 +272,16 @@ test('a deleted client’s grants and tokens end, each way in, and do not come b
   const client = await create(APP);
   const tokens = await tokensOf(client);
   t.not(tokens.refresh, 'undefined');
-  const active = async (token: string) => {
-    const form = { token, ...credentials(observer.client_id, observer.client_secret) };
-    return (await oauth('introspect', form)).body.active;
+  const active = async (token: string, by = observer) => {
+    const form = { token, ...credentials(by.client_id, by.client_secret) };
+    return (await oauth('introspect', form)).body.active === true;
   };
   const ways = async () => ({
     usersMe: (await rest.get('/users/me', bearer(tokens.access))).status,
     userinfo: (await rest.get('/oauth/userinfo', bearer(tokens.access))).status,
     access: await active(tokens.access),
-    refresh: await active(tokens.refresh),
+    // Nobody else is told of it.
+    refresh: await active(tokens.refresh, client),
     own: await active(tokens.own),
   });
   t.deepEqual(await ways(), { usersMe: 200, userinfo: 200, access: true, refresh: true, own: true });
