@@ -25,8 +25,8 @@ const turnAtATime = (destination: DestinationStream): DestinationStream => {
   };
 };
 
-// Bounded, so that a line made to be long costs no more than its length.
-const EMAIL = /[\p{L}\p{N}._%+'*=-]{1,64}(?:@|%40)[\p{L}\p{N}.-]{1,255}/giu;
+// Bounded, so that a line made to be long costs no more than its length. The letter of an escape before it (RFC 8259 §7) is not its.
+const EMAIL = /((?<!\\)(?:\\\\)*\\(?:[bfnrt]|u[\da-f]{4}))?[\p{L}\p{N}._%+'*=-]{1,64}(?:@|%40)[\p{L}\p{N}.-]{1,255}/giu;
 const IPV4 = /(?<!\d\.?)\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)/g;
 const IPV6 = /(?<![\w:.])(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?![\w:])/gi;
 // {"level":20,…: debug, or trace
@@ -37,7 +37,8 @@ const READY = '"msg":"ready"';
 /** A line above debug without the email and network addresses in it, whoever put them there: a driver's words about a row, or a path. */
 export const withoutAddresses = (line: string): string => {
   if (BELOW_INFO.test(line) || line.includes(READY)) return line;
-  const nameless = line.includes('@') || line.includes('%40') ? line.replace(EMAIL, '[email]') : line;
+  const nameless =
+    line.includes('@') || line.includes('%40') ? line.replace(EMAIL, (_, before = '') => `${before}[email]`) : line;
   return nameless.replace(IPV4, '[ip]').replace(IPV6, (found) => (isIPv6(found) ? '[ip]' : found));
 };
 

@@ -17,7 +17,8 @@ const BOUNDS: RequestBounds = { totalMs: 300_000, idleMs: 60_000, answeredMs: 10
 /** What is a stream by its nature: a file of a million users takes as long as it takes. */
 const STREAMS = new Set(['POST /admin/users/import']);
 
-const isStream = ({ method, url = '' }: IncomingMessage): boolean => STREAMS.has(`${method} ${url.split('?', 1)[0]}`);
+const isStream = ({ method, url = '' }: IncomingMessage): boolean =>
+  STREAMS.has(`${method} ${url.split('?', 1)[0]?.replace(/\/+$/, '')}`);
 
 /** RFC 9112 §6.3: without either there is nothing to wait for. */
 const hasBody = ({ headers }: IncomingMessage): boolean =>

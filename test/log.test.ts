@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream';
 import test from 'ava';
 import { pino } from 'pino';
-import { logOptions } from '../src/log.ts';
+import { logOptions, withoutAddresses } from '../src/log.ts';
 
 const logged = (logPii: boolean) => {
   const lines: string[] = [];
@@ -75,4 +75,13 @@ test('a line that is made to be long is logged in no time', (t) => {
   for (const part of ['a', 'a.', '1.', 'f:', 'a@', '%40', '@'])
     log.info({ path: `/@${part.repeat(16_000 / part.length)}` }, 'request');
   t.true(performance.now() - start < 1_000);
+});
+
+test('a line stays JSON, wherever in it an address stands', (t) => {
+  for (const before of ['\n', '\t', '\u0001', '\\', '\\n', '"', '', 'to\r\n']) {
+    const message = `${before}bob@example.com refused`;
+    const told = withoutAddresses(JSON.stringify({ level: 50, message }));
+    t.false(told.includes('bob'), told);
+    t.notThrows(() => JSON.parse(told), told);
+  }
 });

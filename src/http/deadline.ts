@@ -19,21 +19,21 @@ const UNBOUNDED = new Set(['POST /admin/users/import']);
  * Each store has its own time limit; here is what a request that meets several of them has in all.
  */
 export const deadline = (log: Logger, ms = ANSWER_MS): Middleware => {
-  const overdue = (ctx: Context, started: number, settle: { timer?: NodeJS.Timeout }) =>
+  const overdue = (ctx: Context, started: number, settle: { timer?: NodeJS.Timeout; isOver?: boolean }) =>
     new Promise<never>((_, reject) => {
       const check = () => {
         if (ctx.req.complete || ctx.req.destroyed) reject(new Overdue());
         else ctx.req.once('end', () => wait(ms));
       };
       const wait = (left: number) => {
-        settle.timer = setTimeout(check, left);
+        if (!settle.isOver) settle.timer = setTimeout(check, left);
       };
       wait(started + ms - performance.now());
     });
 
   return async (ctx, next) => {
-    if (UNBOUNDED.has(`${ctx.method} ${ctx.path}`)) return next();
-    const settle: { timer?: NodeJS.Timeout } = {};
+    if (UNBOUNDED.has(`${ctx.method} ${ctx.path}`.replace(/\/+$/, ''))) return next();
+    const settle: { timer?: NodeJS.Timeout; isOver?: boolean } = {};
     const work = next();
     try {
       await Promise.race([work, overdue(ctx, performance.now(), settle)]);
@@ -42,6 +42,7 @@ export const deadline = (log: Logger, ms = ANSWER_MS): Middleware => {
         work.catch((late) => log.debug({ request_id: ctx.state.requestId, err: late }, 'failed after its answer'));
       throw error;
     } finally {
+      settle.isOver = true;
       clearTimeout(settle.timer);
     }
   };

@@ -113,7 +113,7 @@ const CONNECTION =
   /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|timed out|Connection is closed|Socket timeout|max retries per request|Query read timeout|Connection terminated|timeout expired|timeout exceeded when trying to connect|not queryable|enableOfflineQueue|too much is waiting/;
 /** Prisma's words; PostgreSQL's for shutdown, start-up, a standby, and being out of connections, memory or disk; */
 const POSTGRES =
-  /\b(P1001|P1002|P1008|P1011|P1017|P2024|P2028|57P0[1-5]|57014|55P03|25P03|08\w{3}|53\w{3}|58030|25006)\b/;
+  /\b(P1001|P1002|P1008|P1011|P1017|P2024|P2028|57P0[1-5]|57014|55P03|25P03|08(?:00[013467]|P01)|53[0-4]00|58030|25006)\b/;
 /** Redis' for reading its file, being a replica or part of a cluster that is down, and being out of memory or disk. */
 const REDIS = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|OOM|BUSY) /;
 

@@ -7,17 +7,15 @@ const hostOf = (identifier: string): string => URL.parse(identifier)?.host || id
 /** What is asked for at other APIs, in their owners' words. */
 export const resourceLines = (registry: ResourceRegistry, asked: Record<string, string[]>): Promise<ResourceLine[]> =>
   Promise.all(
-    Object.entries(asked)
-      .filter(([, scopes]) => scopes.length > 0)
-      .map(async ([identifier, scopes]) => {
-        const found = await registry.find(identifier);
-        const described = (name: string) => found?.scopes.find((scope) => scope.name === name)?.description;
-        return {
-          name: found?.name ?? identifier,
-          host: hostOf(identifier),
-          scopes: scopes.map((name) => ({ name, description: described(name) })),
-        };
-      }),
+    Object.entries(asked).map(async ([identifier, scopes]) => {
+      const found = await registry.find(identifier);
+      const described = (name: string) => found?.scopes.find((scope) => scope.name === name)?.description;
+      return {
+        name: found?.name ?? identifier,
+        host: hostOf(identifier),
+        scopes: scopes.map((name) => ({ name, description: described(name) })),
+      };
+    }),
   );
 
 /** What is asked for there in detail. */

@@ -57,20 +57,25 @@ export const introspectAccessTokensFirst = (provider: Provider): void => {
 };
 
 /**
- * Ends the grant of a refresh token before the token itself, when it is revoked: without its grant nothing is worth anything, and until
+ * Ends the grant of a token before the token itself, when it is revoked: without its grant nothing is worth anything, and until
  * then the token is there for who asks again because a store failed half-way. (The engine deletes the token first: asked again it finds
- * nothing to revoke and says that all is done, while access tokens live on.)
+ * nothing to revoke and says that all is done, while the grant's other tokens live on.)
  * Relies on: the engine calls `destroy()` on the token that revocation found, and then ends what belongs to its grant.
  */
 export const revokeGrantsFirst = (provider: Provider): void => {
-  const { destroy } = provider.RefreshToken.prototype;
-  Object.assign(provider.RefreshToken.prototype, {
-    async destroy(this: { grantId?: string }): Promise<void> {
-      const isRevoked = Provider.ctx?.oidc?.route === 'revocation';
-      if (isRevoked && this.grantId !== undefined) await provider.Grant.adapter.destroy(this.grantId);
-      await destroy.call(this);
-    },
-  });
+  const first = (prototype: { destroy(): Promise<unknown> }, end: (grantId: string) => Promise<unknown>): void => {
+    const { destroy } = prototype;
+    Object.assign(prototype, {
+      async destroy(this: { grantId?: string; destroy(): Promise<unknown> }): Promise<void> {
+        const isRevoked = Provider.ctx?.oidc?.route === 'revocation';
+        if (isRevoked && this.grantId !== undefined) await end(this.grantId);
+        await destroy.call(this);
+      },
+    });
+  };
+  first(provider.RefreshToken.prototype, (grantId) => provider.Grant.adapter.destroy(grantId));
+  // What the browser's session was allowed goes on; what the app could get anew with does not.
+  first(provider.AccessToken.prototype, (grantId) => provider.RefreshToken.revokeByGrantId(grantId));
 };
 
 /** Decides whether a secret is compared at all, and learns how it went. @throws the engine's error that refuses it. */

@@ -57,7 +57,7 @@ export const createKnownClients = (clients: Clients, secrets: Secrets, documents
     const known = {
       metadata: {
         ...metadata,
-        scope: engineScope(metadata.scope),
+        scope: engineScope(metadata.scope, firstParty),
         resource_scopes: ofResources.length > 0 ? ofResources : undefined,
         client_secret:
           secret === null

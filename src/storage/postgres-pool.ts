@@ -5,6 +5,8 @@ const CONNECT_MS = 2_000;
 /** How long a question may wait for a connection, with all of them in use, or for the making of one. */
 const WAIT_MS = 3_000;
 const QUERY_MS = 3_000;
+/** Sooner, so that a server which is well is heard to say that a statement took too long. */
+const STATEMENT_MS = 2_500;
 /** An embedded database answers one after the other. */
 const EMBEDDED_QUERY_MS = 4_000;
 const PROBE_EVERY_MS = 200;
@@ -15,11 +17,11 @@ const PROBE_EVERY_MS = 200;
  * connections that are gone do not take it over from each other.
  */
 const serverLimits = (patience: number): string =>
-  `SET lock_timeout = ${2_000 * patience}; SET statement_timeout = ${QUERY_MS * patience}; SET idle_in_transaction_session_timeout = ${3_000 * patience}`;
+  `SET lock_timeout = ${2_000 * patience}; SET statement_timeout = ${STATEMENT_MS * patience}; SET idle_in_transaction_session_timeout = ${3_000 * patience}`;
 
 /** What a connection ends with, or a server that shuts down, starts, or has become a standby. */
 const LOST =
-  /Query read timeout|Connection terminated|connection timeout|timeout expired|not queryable|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|57P0[123]|25006/;
+  /Query read timeout|Connection terminated|connection timeout|timeout expired|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|57P0[123]|25006/;
 
 /** What the server says of a statement leaves the connection as it was, unless that is on a standby. */
 const isOfStatement = ({ code, severity }: { code?: unknown; severity?: unknown }): boolean =>
@@ -86,8 +88,9 @@ export const openPool = (
       await client.connect();
       const { rows } = await client.query('SELECT pg_is_in_recovery() AS standby');
       if (!rows[0]?.standby) state = 'well';
-    } catch {
-      // Asked again below.
+    } catch (error) {
+      // It has no connection left, and says so: it is there. Otherwise it is asked again below.
+      if (error instanceof Error && 'code' in error && error.code === '53300') state = 'well';
     }
     // Not waited for: where nobody answers, nobody says goodbye.
     client.end().catch(() => {});
@@ -116,8 +119,11 @@ export const openPool = (
   pool.on('connect', (client) => {
     // One that breaks while it is in use: whoever uses it learns it from the query.
     client.on('error', () => {});
+    let isBroken = false;
     const noticed = (error: unknown): void => {
-      if (!isLost(error)) return;
+      // What is asked over it from then on says nothing new.
+      if (isBroken || !isLost(error)) return;
+      isBroken = true;
       // A transaction would give it back as if it were sound, with a question on it that is never answered.
       breakOff(client);
       lost();

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Pool } from 'pg';
 import { auditMac, createAudit, type RequestFacts } from '../../src/domain/audit.ts';
@@ -120,8 +121,11 @@ test.serial('an event that cannot be written is not reported as recorded, and th
 
 test.serial('events are found by type, actor, target, client and time, newest first, page by page', async (t) => {
   const { audit, close } = await openAudit();
-  for (const n of [1, 2, 3, 4, 5])
+  for (const n of [1, 2, 3, 4, 5]) {
+    // Times are in milliseconds, and those before the fourth are asked for.
+    if (n === 4) await sleep(5);
     await audit.record({ type: n % 2 ? 'login.failed' : 'logout', actor: `a${n}`, target: 't', client: 'c' });
+  }
   const seqs = async (...args: Parameters<typeof audit.list>) => (await audit.list(...args)).map(({ seq }) => seq);
   t.deepEqual(await seqs({ type: 'login.failed' }, undefined, 10), [5, 3, 1]);
   t.deepEqual(await seqs({ actor: 'a2' }, undefined, 10), [2]);

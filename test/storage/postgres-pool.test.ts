@@ -90,3 +90,22 @@ withPostgres(`what a connection that is gone has locked is free again within sec
     waited = await took(pool.query('SELECT pg_advisory_xact_lock($1)', [LOCK]));
   t.false(waited.failed);
 });
+
+withPostgres(`a statement that takes too long is its own affair: nobody else is turned away${suffix}`, async (t) => {
+  const { pool, database } = await opened(t);
+  const slow = took(pool.query('SELECT pg_sleep(10)'));
+  const answers: boolean[] = [];
+  let isOver = false;
+  const others = (async () => {
+    while (!isOver) {
+      answers.push(!(await took(pool.query('SELECT 1'))).failed && !database.isAway());
+      await sleep(20);
+    }
+  })();
+  t.true((await slow).failed);
+  await sleep(300);
+  isOver = true;
+  await others;
+  t.true(answers.length > 20);
+  t.true(answers.every(Boolean));
+});

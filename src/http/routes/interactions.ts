@@ -41,6 +41,10 @@ const hostOf = (redirectUri: string | undefined): string => {
   return protocol === 'https:' || protocol === 'http:' ? host : protocol;
 };
 
+/** An API of which only details are asked for is named with these. */
+const withScopes = (resources: Record<string, string[]>): Record<string, string[]> =>
+  Object.fromEntries(Object.entries(resources).filter(([, scopes]) => scopes.length > 0));
+
 /** Login, account choice and consent: the pages of an authorization request. */
 export const interactionRoutes = (
   interactions: Interactions,
@@ -73,7 +77,7 @@ export const interactionRoutes = (
       redirectHost: pending.onDevice ? undefined : hostOf(pending.redirectUri),
       scopes: pending.scopes.map((name) => ({ name })),
       claims: pending.claims,
-      resources: await resourceLines(registry, pending.resources),
+      resources: await resourceLines(registry, withScopes(pending.resources)),
       details: detailLines(registry, pending.details),
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
     });
