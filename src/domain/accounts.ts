@@ -186,7 +186,10 @@ export const createAccounts = (
     changes: ProfileChanges,
     along: (changed: User) => Promise<User> = async (changed) => changed,
   ): Promise<User> {
-    const { username, ...profile } = changes;
+    const { username: asked, ...profile } = changes;
+    // One from before a rule may be sent back as it is.
+    const isOld = typeof asked === 'string' && !isUsername(asked) && (await users.findById(id))?.username === asked;
+    const username = isOld ? undefined : asked;
     const columns = { ...(username !== undefined && usernameColumns(username)), ...profileColumns(profile) };
     return atomically(async () => {
       const updated = await users.update(id, columns);

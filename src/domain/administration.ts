@@ -153,7 +153,8 @@ export const createAdministration = (parts: AdministrationParts) => {
       if (role !== undefined && role !== user.role) await requireRole(actor, role);
       const named = {
         ...(email !== undefined && emailColumns(email)),
-        ...(username !== undefined && usernameColumns(username)),
+        // One from before a rule may be sent back as it is.
+        ...(username !== undefined && username !== user.username && usernameColumns(username)),
       };
       return atomically(async () => {
         const { before, after } = await change(user.id, (found) => {

@@ -108,3 +108,17 @@ test('an address that would reach two mailboxes, or a header, is none', async (t
     [],
   );
 });
+
+test('a username from before the rule may be sent back as it is, by its holder and by an administrator', async (t) => {
+  const admin = await people.person('admin');
+  const { auth, id } = await people.person();
+  const username = `rοot-${id.slice(0, 8)}`;
+  await server.database.pool.query('UPDATE users SET username = $1, username_key = lower($1) WHERE id = $2', [
+    username,
+    id,
+  ]);
+  const kept = await people.rest.put('/users/me', { username, nickname: 'r' }, auth);
+  t.deepEqual([kept.status, kept.body.username, kept.body.nickname], [200, username, 'r']);
+  t.is((await people.rest.put(`/admin/users/${id}`, { username, nickname: 'o' }, admin.auth)).status, 200);
+  t.is((await people.rest.put('/users/me', { username: `${username}x` }, auth)).status, 422);
+});
