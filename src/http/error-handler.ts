@@ -117,6 +117,8 @@ const POSTGRES =
 /** Redis' for reading its file, being a replica or part of a cluster that is down, and being out of memory or disk. */
 const REDIS = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|OOM|BUSY) /;
 
+const RETRY_SECONDS = '5';
+
 /** Whether this is a store that does not answer, rather than a bug. */
 export const storeDown = (error: Error): boolean => {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
@@ -198,7 +200,7 @@ export const errorHandler = (issuer: string, pages: Pages, log: Logger): Middlew
   const answer = (ctx: Context, { status, code, detail, errors, challenge, retryAfterSeconds }: Told): void => {
     const requestId: string = ctx.state.requestId;
     ctx.status = status;
-    if (status === 503) ctx.set('Retry-After', '5');
+    if (status === 503) ctx.set('Retry-After', RETRY_SECONDS);
     if (retryAfterSeconds !== undefined) ctx.set('Retry-After', String(retryAfterSeconds));
     if (challenge) ctx.set('WWW-Authenticate', withMetadata(challenge));
     if (wantsPage(ctx)) {
@@ -236,6 +238,8 @@ export const errorHandler = (issuer: string, pages: Pages, log: Logger): Middlew
       answer(ctx, answered);
       return;
     }
+    // Whoever says so, and on whatever page: it is worth asking again.
+    if (ctx.status === 503 && !ctx.response.get('Retry-After')) ctx.set('Retry-After', RETRY_SECONDS);
     if (ctx.status === 404 && ctx.body == null) {
       answer(ctx, { status: 404, code: 'not_found', detail: 'There is nothing here.' });
     }

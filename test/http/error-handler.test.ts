@@ -164,3 +164,11 @@ test('several addresses that all refuse are a store that is down', (t) => {
   });
   t.true(storeDown(both));
 });
+
+test('whoever answers 503 by themselves says when to ask again, too', async (t) => {
+  const byItself: Middleware = (ctx) => {
+    ctx.status = 503;
+    ctx.body = 'the other provider does not answer';
+  };
+  t.is((await answerTo(byItself)).response.headers.get('retry-after'), '5');
+});
