@@ -29,6 +29,8 @@ const turnAtATime = (destination: DestinationStream): DestinationStream => {
 const EMAIL = /((?<!\\)(?:\\\\)*\\(?:[bfnrt]|u[\da-f]{4}))?[\p{L}\p{N}._%+'*=-]{1,64}(?:@|%40)[\p{L}\p{N}.-]{1,255}/giu;
 const IPV4 = /(?<!\d\.?)\d{1,3}(?:\.\d{1,3}){3}(?!\.?\d)/g;
 const IPV6 = /(?<![\w:.])(?:[\da-f]{0,4}:){2,7}[\da-f]{0,4}(?![\w:])/gi;
+// What no address is without: one look at each line, since hardly any has it.
+const SUSPICIOUS = /@|%40|\d\.\d{1,3}\.\d|[\da-f]:[\da-f:]|::/i;
 // {"level":20,…: debug, or trace
 const BELOW_INFO = /^\{"level":[12]0\D/;
 // Our own address and our stores', which are nobody's: a quote inside a value would be escaped.
@@ -36,7 +38,7 @@ const READY = '"msg":"ready"';
 
 /** A line above debug without the email and network addresses in it, whoever put them there: a driver's words about a row, or a path. */
 export const withoutAddresses = (line: string): string => {
-  if (BELOW_INFO.test(line) || line.includes(READY)) return line;
+  if (!SUSPICIOUS.test(line) || BELOW_INFO.test(line) || line.includes(READY)) return line;
   const nameless =
     line.includes('@') || line.includes('%40') ? line.replace(EMAIL, (_, before = '') => `${before}[email]`) : line;
   return nameless.replace(IPV4, '[ip]').replace(IPV6, (found) => (isIPv6(found) ? '[ip]' : found));
