@@ -118,6 +118,9 @@ export const createAccounts = (
     return this.verify(await users.findByLogin(keyOf(login)), password);
   },
 
+  /** Before a password is asked about, and anything else for its sake. @throws {DomainError} `too_busy` */
+  refuseWhenBusy: passwords.refuseWhenBusy,
+
   /** As `authenticate`, for whoever a login named, if anybody. */
   async verify(user: User | undefined, password: string): Promise<User | undefined> {
     const matches = await passwords.verify(user?.passwordHash, password);

@@ -33,8 +33,8 @@ export type PasswordOwner = { email?: string | undefined; username?: string | nu
 
 /** libuv has four threads for what takes long; more hashes at once than cores only wait for each other. */
 const AT_ONCE = Math.min(4, availableParallelism());
-/** About two seconds' worth on one core: longer nobody waits for a sign-in. */
-const WAITING = 100;
+/** About a second's worth: on a busy machine two or three, and longer nobody waits for a sign-in. */
+const WAITING = 40;
 const RETRY_AFTER_SECONDS = 2;
 
 const OWN_NAMES = ['user auth', 'user-auth', 'user_auth', 'userauth'];
@@ -117,6 +117,9 @@ export const createPasswords = (
       const matches = await inTurn(() => argon2.verify(known, normalise(password)));
       return matches && hash != null;
     },
+
+    /** @throws {DomainError} `too_busy` when there is no room for another hash. */
+    refuseWhenBusy: inTurn.refuseWhenFull,
 
     /** Whether the hash was made elsewhere, or at another cost than today's. */
     needsRehash: (hash: string): boolean => foreign.isForeign(hash) || argon2.needsRehash(hash, options),

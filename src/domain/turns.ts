@@ -1,7 +1,10 @@
 import { DomainError } from './errors.ts';
 
 /** Runs work in its turn. @throws {DomainError} `too_busy` when too many wait already. */
-export type Turns = <T>(work: () => Promise<T>) => Promise<T>;
+export type Turns = (<T>(work: () => Promise<T>) => Promise<T>) & {
+  /** For who would only come to be refused: before anything else is done for them. @throws {DomainError} `too_busy` */
+  refuseWhenFull(): void;
+};
 
 /**
  * Lets so much work run at once, and so much wait for it, first come, first served. What would wait longer than anybody stays is
@@ -13,10 +16,14 @@ export const createTurns = (atOnce: number, waitingAtMost: number, retryAfterSec
   const waiting: (() => void)[] = [];
   let running = 0;
 
-  return async (work) => {
+  const refuseWhenFull = (): void => {
+    if (running >= atOnce && waiting.length >= waitingAtMost)
+      throw new DomainError('too_busy', 'Too much to do just now. Please try again.', retryAfterSeconds);
+  };
+
+  const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
+    refuseWhenFull();
     if (running >= atOnce) {
-      if (waiting.length >= waitingAtMost)
-        throw new DomainError('too_busy', 'Too much to do just now. Please try again.', retryAfterSeconds);
       // Whoever ends hands their turn over: `running` stays as it is.
       await new Promise<void>((resolve) => waiting.push(resolve));
     } else running += 1;
@@ -28,4 +35,5 @@ export const createTurns = (atOnce: number, waitingAtMost: number, retryAfterSec
       else running -= 1;
     }
   };
+  return Object.assign(inTurn, { refuseWhenFull });
 };

@@ -54,3 +54,16 @@ test('work that fails gives its turn back', async (t) => {
   for (const one of failing) await t.throwsAsync(one, { message: 'no' });
   t.is(await inTurn(async () => 'again'), 'again');
 });
+
+test('who would only come to be refused hears it before anything is done for them', async (t) => {
+  const inTurn = createTurns(1, 1, 2);
+  t.notThrows(() => inTurn.refuseWhenFull());
+  let end = () => {};
+  const running = inTurn(() => new Promise<void>((resolve) => (end = resolve)));
+  t.notThrows(() => inTurn.refuseWhenFull(), 'one may wait');
+  const waiting = inTurn(async () => {});
+  t.throws(() => inTurn.refuseWhenFull(), { code: 'too_busy' });
+  end();
+  await Promise.all([running, waiting]);
+  t.notThrows(() => inTurn.refuseWhenFull());
+});
