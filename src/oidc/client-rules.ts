@@ -7,6 +7,7 @@ import { engineScope, foreignScopes } from './client-scopes.ts';
 import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
 import { ExchangePolicy, TOKEN_EXCHANGE } from './exchange-policy.ts';
+import { CIBA_GRANT } from './features/decoupled.ts';
 import { holdToProfile } from './features/fapi.ts';
 import { isLoopbackHost } from './loopback.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
@@ -16,8 +17,6 @@ export type RequestedClient = Record<string, unknown> & { client_id?: unknown; c
 
 /** The methods that need no secret. One that the engine does not know counts as needing it, so that the engine names what is wrong. */
 const SECRETLESS: readonly unknown[] = ['private_key_jwt', 'none', 'tls_client_auth', 'self_signed_tls_client_auth'];
-
-const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
 
 /** A secret somebody chose: it must at least not be guessed at the token endpoint. */
 const MIN_SECRET_LENGTH = 16;

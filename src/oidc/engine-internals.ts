@@ -220,8 +220,9 @@ export const detectReplays = (provider: Provider, unique: Replays['unique']): vo
 
 /**
  * Takes nothing but an ID token for one: what else we sign for a client, such as a logout token, says what it is by its type, and is no
- * hint (RFC 8725 §3.11).
- * Relies on: the engine reads an id_token_hint by `IdToken.validate(jwt, client)`, and types an ID token as JWT and nothing else as that
+ * hint (RFC 8725 §3.11). Says of one that is encrypted what is wrong with it (OIDC Core §3.1.2.1: who has it decrypts it first): it was
+ * encrypted to a key that only the client has.
+ * Relies on: the engine reads an id_token_hint by `IdToken.validate(jwt, client)`, hands on errors of its own kind, and types an ID token as JWT and nothing else as that
  * which has a subject, but userinfo.
  */
 export const takeIdTokensAlone = (provider: Provider): void => {
@@ -229,6 +230,8 @@ export const takeIdTokensAlone = (provider: Provider): void => {
   const { validate } = IdToken;
   Object.assign(IdToken, {
     async validate(jwt: string, client: Client): Promise<unknown> {
+      if (jwt.split('.').length === 5)
+        throw new errors.InvalidRequest('id_token_hint is encrypted: send the signed ID Token that is inside');
       const verified = await validate.call(IdToken, jwt, client);
       const { typ = 'JWT' } = decodeProtectedHeader(jwt);
       if (typ !== 'JWT') throw new Error('not an ID token');
@@ -266,21 +269,6 @@ export const refuseResponseTypes = (provider: Provider): void => {
       throw new errors.UnauthorizedClient('requested response_type is not allowed for this client');
     },
   });
-};
-
-/**
- * Says of an id_token_hint that is encrypted what is wrong with it (OIDC Core §3.1.2.1: who has it decrypts it first). It was encrypted to a
- * key that only the client has.
- * Relies on: the engine asks `IdToken.validate(hint, client)`, and hands on errors of its own kind.
- */
-export const refuseEncryptedHints = (provider: Provider): void => {
-  const IdToken = provider.IdToken as unknown as { validate(hint: string, client: Client): Promise<unknown> };
-  const { validate } = IdToken;
-  IdToken.validate = async function (hint, client) {
-    if (hint.split('.').length === 5)
-      throw new errors.InvalidRequest('id_token_hint is encrypted: send the signed ID Token that is inside');
-    return validate.call(this, hint, client);
-  };
 };
 
 /** A request's parameters, as the engine has them. */

@@ -15,7 +15,6 @@ import {
   detectReplays,
   introspectAccessTokensFirst,
   readResources,
-  refuseEncryptedHints,
   refuseResponseTypes,
   revokeGrantsFirst,
   takeFormerKeys,
@@ -65,7 +64,6 @@ export const createProvider = (
   detectReplays(provider, createReplays(stores.artifacts).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
   readResources(provider, requestedResources(settings.issuer));
-  refuseEncryptedHints(provider);
   refuseResponseTypes(provider);
   provider.use(nameRefusals);
   provider.use((ctx, next) => knownClients.askedFrom(ctx.ip, next));

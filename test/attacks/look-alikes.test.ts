@@ -1,5 +1,6 @@
 // Names that look like somebody else's, or are somebody else's in another spelling (UTS #39; UAX #15): one key per name and address, and no
 // mail to any address but the one that is on file.
+import { randomUUID } from 'node:crypto';
 import test from 'ava';
 import { ROOMY } from '../helpers/limits.ts';
 import { mailsTo } from '../helpers/mailbox.ts';
@@ -36,7 +37,7 @@ test('a username of letters that pass for others is refused, wherever one is set
     'a variation selector': 'admin\ufe0f',
   };
   for (const [what, username] of Object.entries(LOOK_ALIKES)) {
-    const email = `look-alike-${username.length}-${Math.random()}@example.com`;
+    const email = `look-alike-${username.length}-${randomUUID()}@example.com`;
     const made = await register({ email, username });
     t.is(made.status, 422, what);
     t.is((await people.rest.put('/users/me', { username }, auth)).status, 422, what);

@@ -38,6 +38,7 @@ export const startTraffic = (world: World, size: number) => {
         continue;
       }
       present.set(place, person);
+      // What breaks while which step is under way is chance in any case: what was done is in the ledger.
       const step = CHOICES[Math.floor(Math.random() * CHOICES.length)] ?? 'me';
       const done = await steps(world, person)[step]();
       if (done === 'gone') present.delete(place);

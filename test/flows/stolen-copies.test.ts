@@ -490,7 +490,9 @@ test.serial(`no string of the copies is let in anywhere: ${TRIED} of them at eve
   registration = made.body;
   const every = stringsOf(await copies(t));
   const step = Math.max(1, every.length / TRIED);
+  // Others each run, so that over many all are tried; the first is told, which repeats a run.
   const from = Math.random() * step;
+  t.log(`from ${from} in steps of ${step}`);
   const tried = Array.from(
     { length: Math.min(TRIED, every.length) },
     (_, index) => every[Math.floor(from + index * step) % every.length] ?? '',

@@ -1,6 +1,6 @@
 // What must hold whichever process is asked: single use under a hundred redemptions at once, and refresh tokens that survive lost
 // answers, killed processes and a flushed Redis.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import * as oidc from 'openid-client';
@@ -119,7 +119,7 @@ const over = async (t: ExecutionContext, client: Client, { access_token, refresh
 };
 
 const registered = async () => {
-  const email = `registered-${Math.random().toString(36).slice(2)}@example.com`;
+  const email = `registered-${randomUUID()}@example.com`;
   await rest.post('/auth/register', { email, password: PASSWORD });
   return email;
 };

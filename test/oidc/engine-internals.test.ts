@@ -11,7 +11,6 @@ import {
   introspectionJwt,
   logoutToken,
   readResources,
-  refuseEncryptedHints,
   refuseResponseTypes,
   revokeGrantsFirst,
   takeFormerKeys,
@@ -242,7 +241,7 @@ test('the engine asks the client about a response_type, and IdToken about a hint
     responseTypes: ['code', 'none'],
   });
   refuseResponseTypes(provider);
-  refuseEncryptedHints(provider);
+  takeIdTokensAlone(provider);
   const server = provider.listen(0, 'localhost');
   await new Promise((resolve) => server.once('listening', resolve));
   t.teardown(() => server.close());

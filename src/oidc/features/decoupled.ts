@@ -8,6 +8,9 @@ import { DomainError } from '../../domain/errors.ts';
 import { POLL_SECONDS, type Throttles } from '../../domain/throttles.ts';
 import { tooMany } from '../throttle-clients.ts';
 
+/** @see [CIBA Core §4](https://openid.net/specs/openid-client-initiated-backchannel-authentication-core-1_0.html) */
+export const CIBA_GRANT = 'urn:openid:params:grant-type:ciba';
+
 /** Where a request was made: for people to tell their own from a stranger's. */
 export type Place = { ip: string; userAgent: string };
 

@@ -3,6 +3,7 @@ import type { Accounts } from '../../domain/accounts.ts';
 import type { Secrets } from '../../domain/secrets.ts';
 import type { PairwiseSubjects } from '../../storage/pairwise-subjects.ts';
 import { createFindAccount } from '../find-account.ts';
+import { CIBA_GRANT } from './decoupled.ts';
 
 export type SubjectOf = (accountId: string, client: Client) => string;
 
@@ -19,7 +20,6 @@ export const subjectsOf =
       ? secrets.keyedHash('pairwise-subject', `${client.sectorIdentifier}\0${accountId}`)
       : accountId;
 
-const CIBA = 'urn:openid:params:grant-type:ciba';
 /** Subjects that this process has noted already. */
 const NOTED = 10_000;
 
@@ -33,7 +33,7 @@ export const pairwise = (secrets: Secrets, accounts: Accounts, subjects: Pairwis
     async pairwiseIdentifier(_ctx, accountId, client) {
       const subject = subjectOf(accountId, client);
       // A client that may ask for approvals may name people by the ID tokens that it has of them (CIBA Core §7.1).
-      if (client.grantTypeAllowed(CIBA) && !noted.has(subject)) {
+      if (client.grantTypeAllowed(CIBA_GRANT) && !noted.has(subject)) {
         await subjects.note(hashOf(subject), accountId);
         if (noted.size >= NOTED) noted.clear();
         noted.add(subject);
