@@ -435,6 +435,20 @@ for (const [what, path, init] of [
     t.notRegex(server.log().slice(before), /"level":50/);
   });
 
+test('a form that cannot be read, with a session that is none, is a mistake of who sent it', async (t) => {
+  const before = server.log().length;
+  for (const type of ['text/html', 'application/json']) {
+    const at = await fetch(`${server.origin}/device`, {
+      method: 'POST',
+      headers: { accept: 'text/html', 'content-type': type, cookie: 'session=x; session.sig=y' },
+      body: 'xsrf=x&user_code=BCDF-GHJK&confirm=yes',
+    });
+    t.is(at.status, 400, type);
+    t.regex(await at.text(), /role="alert"|<h1/);
+  }
+  t.notRegex(server.log().slice(before), /"level":50/);
+});
+
 test('control characters in a code that is typed do not come back', async (t) => {
   const browser = createBrowser(server.issuer);
   const typed = await browser.go(`/device?user_code=${encodeURIComponent('\u0001BC\u001b[31m\u009bDF')}`);

@@ -77,10 +77,12 @@ const deviceFlow = (pages: DevicePages, audit: Audit) =>
       }
       const words = out?.error_description ?? '';
       const fault = error && (FAULTS[error.name] ?? FAULTS_IN_WORDS[words]);
+      const sessionless = error && session && session.exp === undefined;
+      // There is no session to put the next form's token into, and the engine fails where it tries to.
+      if (sessionless) Object.assign(session, { touched: false });
       if (error && !fault && out) return pages.error(ctx, out, error);
-      if (error && session && session.exp === undefined) {
-        // There is no session to put the next form's token into, and the engine fails where it tries to: the page itself makes one.
-        Object.assign(session, { touched: false });
+      if (sessionless) {
+        // The page itself makes one.
         ctx.status = 303;
         ctx.redirect(`/device?fault=${fault ?? 'session_expired'}`);
         return;
