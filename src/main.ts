@@ -13,6 +13,7 @@ import { installationSecrets } from './installation.ts';
 import { listen } from './listen.ts';
 import { openLog } from './log.ts';
 import { SigningKeysError } from './oidc/keys.ts';
+import { lowerThreadPool } from './runtime.ts';
 import { startUpCard } from './start-up-card.ts';
 import { DataDirError } from './storage/data-dir.ts';
 import { MigrationError } from './storage/migrator.ts';
@@ -84,6 +85,7 @@ const serve = async (config: Config, log: Logger) => {
     deletion.eraseDue().catch((error) => log.warn({ code: error.code }, 'accounts were not erased'));
   }, SWEEP_MS);
 
+  lowerThreadPool();
   mail.start();
   resources.start((error) => log.debug({ err: error }, 'the resource servers were not looked up'));
   clientCalls.start();

@@ -1,6 +1,6 @@
 // src/main.ts as a process of its own: what it says, what it refuses, how it ends and how it comes back.
 import { once } from 'node:events';
-import { cpSync, existsSync, readdirSync, statSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { Agent, get } from 'node:http';
 import { connect, createServer, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -151,6 +151,18 @@ test.serial('a first start on an empty DATA_DIR shows all that is needed to try 
 
   t.is((await service.stop()).code, 0);
   first.dataDir = dataDir;
+});
+
+test.serial('the threads that hash passwords stand back behind the one that answers', async (t) => {
+  if (process.platform !== 'linux') return t.pass('there are no threads to name here');
+  const { pid } = await started();
+  const read = (thread: string, what: string) => readFileSync(`/proc/${pid}/task/${thread}/${what}`, 'utf8');
+  // proc(5): the nineteenth member of stat; the second one is a name in brackets.
+  const niceOf = (thread: string) => read(thread, 'stat').split(') ')[1]?.split(' ')[16];
+  const pool = readdirSync(`/proc/${pid}/task`).filter((thread) => read(thread, 'comm') === 'libuv-worker\n');
+  t.true(pool.length >= 4);
+  t.deepEqual([...new Set(pool.map(niceOf))], ['5']);
+  t.is(niceOf(String(pid)), '0');
 });
 
 test.serial('a later start shows the same secrets, and a misspelt variable is warned of', async (t) => {

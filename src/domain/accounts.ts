@@ -119,7 +119,7 @@ export const createAccounts = (
   },
 
   /** Before a password is asked about, and anything else for its sake. @throws {DomainError} `too_busy` */
-  refuseWhenBusy: passwords.refuseWhenBusy,
+  roomForPassword: passwords.room,
 
   /** As `authenticate`, for whoever a login named, if anybody. */
   async verify(user: User | undefined, password: string): Promise<User | undefined> {

@@ -36,6 +36,8 @@ const AT_ONCE = Math.min(4, availableParallelism());
 /** About a second's worth: on a busy machine two or three, and longer nobody waits for a sign-in. */
 const WAITING = 40;
 const RETRY_AFTER_SECONDS = 2;
+/** What a refusal takes at least: of a hundred connections that ask again at once, two hundred requests a second, not two thousand. */
+const PATIENCE_MS = 500;
 
 const OWN_NAMES = ['user auth', 'user-auth', 'user_auth', 'userauth'];
 
@@ -50,7 +52,7 @@ export const createPasswords = (
   // Verified against when there is no account, so that a missing account takes as long as a wrong password. A hash from
   // elsewhere has a cost of its own: until its owner first signs in here, how long the answer takes tells it from none.
   const decoy = argon2.hash('a password nobody has', options);
-  const inTurn = createTurns(AT_ONCE, WAITING, RETRY_AFTER_SECONDS);
+  const inTurn = createTurns(AT_ONCE, WAITING, RETRY_AFTER_SECONDS, PATIENCE_MS);
 
   const rehash = (password: string): Promise<string> => inTurn(() => argon2.hash(normalise(password), options));
 
@@ -118,8 +120,8 @@ export const createPasswords = (
       return matches && hash != null;
     },
 
-    /** @throws {DomainError} `too_busy` when there is no room for another hash. */
-    refuseWhenBusy: inTurn.refuseWhenFull,
+    /** Waits a moment for room for another hash. @throws {DomainError} `too_busy` when there is none. */
+    room: inTurn.room,
 
     /** Whether the hash was made elsewhere, or at another cost than today's. */
     needsRehash: (hash: string): boolean => foreign.isForeign(hash) || argon2.needsRehash(hash, options),

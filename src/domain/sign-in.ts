@@ -93,7 +93,7 @@ export const createSignIn = (
   const attempt = async (login: string, password: string, origin: Origin): Promise<User | undefined> => {
     const { ip, client, report = () => {} } = origin;
     // A flood costs as little as can be: who signs in with it is refused, who does not hardly feels it.
-    accounts.refuseWhenBusy();
+    await accounts.roomForPassword();
     const network = networkOf(ip);
     const named = await accounts.named(login);
     const device = knownDevice(named, origin.device);

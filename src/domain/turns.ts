@@ -1,24 +1,42 @@
+import { setTimeout } from 'node:timers/promises';
 import { DomainError } from './errors.ts';
 
 /** Runs work in its turn. @throws {DomainError} `too_busy` when too many wait already. */
 export type Turns = (<T>(work: () => Promise<T>) => Promise<T>) & {
-  /** For who would only come to be refused: before anything else is done for them. @throws {DomainError} `too_busy` */
-  refuseWhenFull(): void;
+  /**
+   * For who would only come to be refused: before anything else is done for them. Where there is no room they wait a moment for some:
+   * who asks again the instant they are refused would otherwise keep the process busy with nothing but refusing them.
+   *
+   * @throws {DomainError} `too_busy`
+   */
+  room(): Promise<void>;
 };
 
 /**
  * Lets so much work run at once, and so much wait for it, first come, first served. What would wait longer than anybody stays is
- * refused at once: a flood then slows down nobody but itself.
+ * refused: a flood then slows down nobody but itself.
  *
  * @param retryAfterSeconds What who is refused is told.
+ * @param patienceMs How long `room` waits for room.
  */
-export const createTurns = (atOnce: number, waitingAtMost: number, retryAfterSeconds: number): Turns => {
+export const createTurns = (
+  atOnce: number,
+  waitingAtMost: number,
+  retryAfterSeconds: number,
+  patienceMs: number,
+): Turns => {
   const waiting: (() => void)[] = [];
   let running = 0;
 
+  const full = (): boolean => running >= atOnce && waiting.length >= waitingAtMost;
+
   const refuseWhenFull = (): void => {
-    if (running >= atOnce && waiting.length >= waitingAtMost)
-      throw new DomainError('too_busy', 'Too much to do just now. Please try again.', retryAfterSeconds);
+    if (full()) throw new DomainError('too_busy', 'Too much to do just now. Please try again.', retryAfterSeconds);
+  };
+
+  const room = async (): Promise<void> => {
+    if (full()) await setTimeout(patienceMs);
+    refuseWhenFull();
   };
 
   const inTurn = async <T>(work: () => Promise<T>): Promise<T> => {
@@ -35,5 +53,5 @@ export const createTurns = (atOnce: number, waitingAtMost: number, retryAfterSec
       else running -= 1;
     }
   };
-  return Object.assign(inTurn, { refuseWhenFull });
+  return Object.assign(inTurn, { room });
 };
