@@ -17,7 +17,7 @@ export type Turns = (<T>(work: () => Promise<T>) => Promise<T>) & {
  * refused: a flood then slows down nobody but itself.
  *
  * @param retryAfterSeconds What who is refused is told.
- * @param patienceMs How long `room` waits for room.
+ * @param patienceMs How long `room` waits for room, on average: between half of it and half more.
  */
 export const createTurns = (
   atOnce: number,
@@ -35,7 +35,8 @@ export const createTurns = (
   };
 
   const room = async (): Promise<void> => {
-    if (full()) await setTimeout(patienceMs);
+    // Some longer, some shorter: who was refused together would else come back together, for ever.
+    if (full()) await setTimeout(patienceMs * (0.5 + Math.random()));
     refuseWhenFull();
   };
 

@@ -56,7 +56,7 @@ test('work that fails gives its turn back', async (t) => {
 });
 
 test('who would only come to be refused waits a moment for room, and hears it before anything is done for them', async (t) => {
-  const inTurn = createTurns(1, 1, 2, 50);
+  const inTurn = createTurns(1, 1, 2, 100);
   await t.notThrowsAsync(inTurn.room());
   let end = () => {};
   const running = inTurn(() => new Promise<void>((resolve) => (end = resolve)));
