@@ -93,6 +93,7 @@ import { createOutbound, createProviderNetwork } from './oidc/outbound.ts';
 import { PROTECTED_RESOURCE_METADATA } from './oidc/own-resource.ts';
 import { createProvider, type EngineSettings } from './oidc/provider.ts';
 import { createReplays } from './oidc/replays.ts';
+import { isUnreadableRequestObject } from './oidc/request-objects.ts';
 import { createResourceRegistry } from './oidc/resource-servers.ts';
 import { createResourceTokens } from './oidc/resource-tokens.ts';
 import { createClientRegistrations } from './oidc/self-registration.ts';
@@ -196,9 +197,10 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
   resources.onDetailTypes(engine.rebuild);
   const { provider } = engine;
   engine.extend((one) =>
-    one.on('server_error', (ctx, error) =>
-      log.error({ request_id: ctx.state.requestId, err: error }, 'request failed'),
-    ),
+    one.on('server_error', (ctx, error) => {
+      if (!isUnreadableRequestObject(ctx, error))
+        log.error({ request_id: ctx.state.requestId, err: error }, 'request failed');
+    }),
   );
 
   engine.extend((one) => tellClientsOurselves(one, { logout: notices.ended, ping: clientCalls.ping }));

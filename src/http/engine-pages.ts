@@ -2,6 +2,7 @@ import type { Context } from 'koa';
 import { isUnverified } from '../oidc/features/clients.ts';
 import type { Client, EnginePages } from '../oidc/provider.ts';
 import { isLoopbackUri } from '../oidc/redirect-uris.ts';
+import { isUnreadableRequestObject } from '../oidc/request-objects.ts';
 import type { ClientCard, Pages } from './pages.ts';
 import { allowFormTarget } from './security-headers.ts';
 
@@ -22,6 +23,7 @@ export const clientCard = (client: Client): ClientCard => {
   };
 };
 
+type EngineContext = Parameters<EnginePages['error']>[0];
 type Told = { error: string; error_description?: string | undefined };
 
 /** What the engine says of a sign-out form that was sent before, or is too old. */
@@ -32,6 +34,16 @@ const unavailable = (ctx: Context): Told => {
   ctx.status = 503;
   ctx.set('Retry-After', '5');
   return { error: 'temporarily_unavailable', error_description: 'a store is not available' };
+};
+
+const FAILED: Told = { error: 'server_error', error_description: 'something went wrong on our side' };
+
+/** What the engine takes for a failure of its own, and is none. */
+const explained = (ctx: EngineContext, cause: Error, isStoreDown: (error: Error) => boolean): Told | undefined => {
+  if (isStoreDown(cause)) return unavailable(ctx as unknown as Context);
+  if (!isUnreadableRequestObject(ctx, cause)) return undefined;
+  ctx.status = 400;
+  return { error: 'invalid_request_object', error_description: 'a claim of the request object is no text' };
 };
 
 /** The pages oidc-provider asks for in the middle of its own routes. */
@@ -45,14 +57,12 @@ export const createEnginePages = (
   failed(ctx, cause) {
     const { body } = ctx as { body: unknown };
     if (typeof body !== 'object' || body === null || !('error' in body) || body.error !== 'server_error') return;
-    ctx.body = { error: 'server_error', error_description: 'something went wrong on our side' };
-    if (isStoreDown(cause)) ctx.body = unavailable(ctx as unknown as Context);
+    ctx.body = explained(ctx, cause, isStoreDown) ?? FAILED;
   },
 
   error(ctx, { error, error_description }, cause) {
-    let told: Told = { error, error_description };
-    if (error === 'server_error') told = { error };
-    if (error === 'server_error' && isStoreDown(cause)) told = unavailable(ctx as unknown as Context);
+    const told: Told =
+      error === 'server_error' ? (explained(ctx, cause, isStoreDown) ?? { error }) : { error, error_description };
     // The words that the predecessor's users look for.
     if (error === 'invalid_redirect_uri') told.error_description = `Invalid redirect_uri: ${error_description}`;
     if (ctx.accepts('html', 'json') === 'json') {

@@ -219,3 +219,21 @@ test('an assertion never passes where a request object is pushed without authent
   const response = await fetch(`${server.issuer}/oauth/par`, { method: 'POST', body });
   t.true(response.status === 400 || response.status === 401);
 });
+
+test('§6.3: a claim that is no text, whoever says so, is a mistake of theirs', async (t) => {
+  const app = await signing();
+  const claims = { nonce: { toString: 'x' } } as unknown as JWTPayload;
+  const unsigned = ['{"alg":"RS256"}', JSON.stringify(claims), 'none'].map((part) =>
+    Buffer.from(part).toString('base64url'),
+  );
+  for (const request of [await byHand(app, claims), unsigned.join('.')]) {
+    const page = await ask(app, request);
+    t.is(page.status, 400);
+    t.regex(page.html, /invalid_request_object/);
+    const { client_id, client_secret } = app.client;
+    const body = new URLSearchParams({ client_id, client_secret: String(client_secret), request });
+    const pushed = await fetch(`${server.issuer}/oauth/par`, { method: 'POST', body });
+    t.is(pushed.status, 400);
+    t.is((await jsonOf(pushed)).error, 'invalid_request_object');
+  }
+});
