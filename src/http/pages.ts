@@ -135,7 +135,13 @@ export type ViewData = MailLinkViews & {
     approvals: ApprovalCard[];
   };
   /** Another provider did not sign somebody in, and there is no form to say it on. */
-  'provider-failed': { provider: string; error: LoginError; backHref: string };
+  'provider-failed': {
+    provider: string;
+    error: LoginError;
+    backHref: string;
+    /** Others that may sign them in to the same end. */
+    providers: { id: string; label: string; href: string }[];
+  };
   /** Development only: what would have been mailed. */
   'kept-mails': { mails: KeptMail[] };
   'kept-mail': {
@@ -301,7 +307,9 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
     };
   }
   if (view === 'account') {
-    const { approvals } = data as ViewData['account'];
+    const { approvals, identities, added } = data as ViewData['account'];
+    // Named by the provider, and by whoever is at home there.
+    const named = <T extends { name: string }>(one: T): T => ({ ...one, name: plainText(one.name) });
     const cards = approvals.map(
       ({ client: app, scopes, claims, resources, details, bindingMessage, place, ...rest }) => ({
         ...rest,
@@ -314,7 +322,7 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
         place: placeShown(place),
       }),
     );
-    return { ...shown, approvals: cards };
+    return { ...shown, approvals: cards, identities: identities.map(named), added: added && named(added) };
   }
   if (view === 'error') {
     const { code, words: other } = data as ViewData['error'];
