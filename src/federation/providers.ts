@@ -19,7 +19,7 @@ export type FederationSettings = { [K in (typeof KINDS)[number] as K['id']]?: Se
  * A person waits at most this long for everything that is asked of a provider on their way there, or back, look-ups of names included:
  * each request has its own time-out, and a page that says so comes before the answer would be overdue (see `http/deadline.ts`).
  */
-export const PROVIDER_MS = 4_500;
+export const PROVIDER_MS = 4_200;
 
 const inTime = async <T>(id: string, work: Promise<T>): Promise<T> => {
   let timer: NodeJS.Timeout | undefined;

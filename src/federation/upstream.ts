@@ -3,7 +3,7 @@ import { type ClientSettings, UpstreamError } from './identity.ts';
 import { ANYWHERE, isConfidential, type Network, type Reach, within } from './reach.ts';
 
 /** As long as may be: whoever asks us has an answer within five seconds (see `PROVIDER_MS`), and the log is to say what was waited for. */
-export const TIMEOUT_MS = 4_400;
+export const TIMEOUT_MS = 4_100;
 
 export type Ask = (
   url: string | URL,
@@ -11,7 +11,7 @@ export type Ask = (
 ) => Promise<{ status: number; text: string; address: string }>;
 
 /**
- * One request: at most 4.4 s and 256 KiB, and never to where a redirect would lead.
+ * One request: at most 4.1 s and 256 KiB, and never to where a redirect would lead.
  *
  * @param from Who named the address: it is not asked further inside than they are. Anywhere, where the operator did.
  * @throws {UpstreamError} `unavailable`

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 export const ANSWER_MS = 4_000;
 
 /** So much longer where another provider is asked, which has nearly all of the five seconds (see `PROVIDER_MS` in `federation/providers.ts`). */
-export const PROVIDER_MORE_MS = 750;
+export const PROVIDER_MORE_MS = 500;
 const ASKS_PROVIDER =
   /^\/(oauth\/[\w-]+\/(login|callback)|interaction\/[\w-]+\/with\/[\w-]+|account\/link\/[\w-]+)\/*$/;
 

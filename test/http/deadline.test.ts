@@ -86,7 +86,7 @@ test('ways to another provider and back may take longer: as long as it may, and 
   for (const path of ['/oauth/token', '/interaction/an-uid/signed-in', '/account/unlink/acme', '/users/me'])
     t.is((await fetch(`${origin}${path}`)).status, 503, path);
   t.true(PROVIDER_MS + 200 <= ANSWER_MS + PROVIDER_MORE_MS, 'the page that says so comes before');
-  t.true(ANSWER_MS + PROVIDER_MORE_MS <= 4_800);
+  t.true(ANSWER_MS + PROVIDER_MORE_MS <= 4_500, 'a process with much to do is late');
 });
 
 test('the time counts from when all of the request is there', async (t) => {
