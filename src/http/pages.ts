@@ -185,7 +185,6 @@ const sameWords: ReadonlyMap<string, ErrorWords> = new Map([
   ['request_uri_not_supported', 'invalid_request'],
   ['rate_limited', 'too_many_requests'],
   ['too_many_attempts', 'too_many_requests'],
-  ['unknown_provider', 'not_found'],
   ['invalid_return_to', 'invalid_request'],
 ]);
 
