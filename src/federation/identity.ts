@@ -104,7 +104,9 @@ export const textOf = (value: unknown, maxLength = TEXT_LENGTH): string | undefi
   return line === '' || line.length > maxLength ? undefined : line;
 };
 
-export const addressOf = (value: unknown): string | undefined => textOf(value, ADDRESS_LENGTH);
+/** An address as it is: one that would have to be mended first is somebody else's, or nobody's. */
+export const addressOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && /\p{Cc}/u.test(value) ? undefined : textOf(value, ADDRESS_LENGTH);
 
 /** An https picture; a page of ours shows no other. */
 export const pictureOf = (value: unknown): string | undefined => {

@@ -1,12 +1,5 @@
 import { generateCodeVerifier, generateState } from 'arctic';
-import {
-  type ClientSettings,
-  type ExternalIdentity,
-  type IdentityProvider,
-  type Kind,
-  type Trip,
-  UpstreamError,
-} from './identity.ts';
+import { type ClientSettings, type IdentityProvider, type Kind, type Trip, UpstreamError } from './identity.ts';
 import { KINDS } from './kinds.ts';
 import { createOpenIdProvider } from './openid.ts';
 import type { Network } from './reach.ts';
@@ -23,16 +16,16 @@ export type FederationSettings = { [K in (typeof KINDS)[number] as K['id']]?: Se
 };
 
 /**
- * A person waits at most this long for everything that is asked of a provider on their way back: each request has its own time-out, and a
- * page that says so comes before the answer would be overdue.
+ * A person waits at most this long for everything that is asked of a provider on their way there, or back, look-ups of names included:
+ * each request has its own time-out, and a page that says so comes before the answer would be overdue (see `http/deadline.ts`).
  */
-const TOTAL_MS = 3_500;
+export const PROVIDER_MS = 4_200;
 
-const inTime = async (id: string, work: Promise<ExternalIdentity>): Promise<ExternalIdentity> => {
+const inTime = async <T>(id: string, work: Promise<T>): Promise<T> => {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
-    const error = new UpstreamError('unavailable', `${id} did not answer all that was asked within ${TOTAL_MS} ms`);
-    timer = setTimeout(() => reject(error), TOTAL_MS);
+    const error = new UpstreamError('unavailable', `${id} did not answer all that was asked within ${PROVIDER_MS} ms`);
+    timer = setTimeout(() => reject(error), PROVIDER_MS);
   });
   try {
     return await Promise.race([work, late]);
@@ -43,6 +36,7 @@ const inTime = async (id: string, work: Promise<ExternalIdentity>): Promise<Exte
 
 const bounded = (provider: IdentityProvider): IdentityProvider => ({
   ...provider,
+  authorizationUrl: (trip, wishes) => inTime(provider.id, provider.authorizationUrl(trip, wishes)),
   identify: (answer, trip) => inTime(provider.id, provider.identify(answer, trip)),
 });
 

@@ -2,7 +2,8 @@ import { OAuth2Tokens } from 'arctic';
 import { type ClientSettings, UpstreamError } from './identity.ts';
 import { ANYWHERE, isConfidential, type Network, type Reach, within } from './reach.ts';
 
-export const TIMEOUT_MS = 3_000;
+/** As long as may be: whoever asks us has an answer within five seconds (see `PROVIDER_MS`), and the log is to say what was waited for. */
+export const TIMEOUT_MS = 4_100;
 
 export type Ask = (
   url: string | URL,
@@ -10,7 +11,7 @@ export type Ask = (
 ) => Promise<{ status: number; text: string; address: string }>;
 
 /**
- * One request: at most 3 s and 256 KiB, and never to where a redirect would lead.
+ * One request: at most 4.1 s and 256 KiB, and never to where a redirect would lead.
  *
  * @param from Who named the address: it is not asked further inside than they are. Anywhere, where the operator did.
  * @throws {UpstreamError} `unavailable`
@@ -36,7 +37,8 @@ export const asking =
       return await network.request(target, asked, within(network, from));
     } catch (error) {
       const { code, message, name } = Object(error);
-      throw new UpstreamError('unavailable', `${at} did not answer (${code || message || name})`, { cause: error });
+      const why = asked.signal.aborted ? 'TimeoutError' : code || message || name;
+      throw new UpstreamError('unavailable', `${at} did not answer (${why})`, { cause: error });
     }
   };
 

@@ -1,6 +1,6 @@
 import type { Context } from 'koa';
 import { DomainError, type ErrorCode } from '../domain/errors.ts';
-import { UpstreamError, type UpstreamFault } from '../federation/identity.ts';
+import { type IdentityProvider, UpstreamError, type UpstreamFault } from '../federation/identity.ts';
 import { withParameter } from './exchange-codes.ts';
 import type { LoginError, Pages } from './pages.ts';
 import type { Errand } from './trips.ts';
@@ -57,16 +57,34 @@ const errorParameterOf = (failure: Failure): string => OAUTH_ERRORS[failure] ?? 
 const STATUS: Partial<Record<LoginError, number>> = { provider_unavailable: 503, too_many_attempts: 429 };
 export const statusOfFailure = (failure: LoginError): number => STATUS[failure] ?? 400;
 
+/** What nobody else can do anything about either. */
+const NO_OTHER_WAY: ReadonlySet<Failure> = new Set(['account_unavailable', 'too_many_attempts']);
+
+/** The other providers, on a way to the app that it was. */
+const otherWays = (providers: IdentityProvider[], failed: IdentityProvider, error: Failure, errand: Errand) => {
+  if (!('returnTo' in errand) || NO_OTHER_WAY.has(error)) return [];
+  const { returnTo, codeChallenge } = errand;
+  const query = new URLSearchParams({
+    return_to: returnTo,
+    ...(codeChallenge !== undefined && { code_challenge: codeChallenge }),
+  });
+  return providers
+    .filter(({ id }) => id !== failed.id)
+    .map(({ id, label }) => ({ id, label, href: `/oauth/${id}/login?${query}` }));
+};
+
 /** A page of its own, where there is no sign-in form to say it on. */
 export const failedPage = (
   pages: Pages,
   ctx: Context,
-  provider: string,
+  providers: IdentityProvider[],
+  failed: IdentityProvider,
   error: Failure,
   errand: Errand | undefined,
 ): void => {
   ctx.status = statusOfFailure(error);
   const toApp = errand && 'returnTo' in errand && withParameter(errand.returnTo, 'error', errorParameterOf(error));
   const backHref = toApp || (errand && 'link' in errand ? '/account' : '/login');
-  pages.render(ctx, 'provider-failed', { provider, error, backHref });
+  const others = errand ? otherWays(providers, failed, error, errand) : [];
+  pages.render(ctx, 'provider-failed', { provider: failed.label, error, backHref, providers: others });
 };

@@ -135,7 +135,13 @@ export type ViewData = MailLinkViews & {
     approvals: ApprovalCard[];
   };
   /** Another provider did not sign somebody in, and there is no form to say it on. */
-  'provider-failed': { provider: string; error: LoginError; backHref: string };
+  'provider-failed': {
+    provider: string;
+    error: LoginError;
+    backHref: string;
+    /** Others that may sign them in to the same end. */
+    providers: { id: string; label: string; href: string }[];
+  };
   /** Development only: what would have been mailed. */
   'kept-mails': { mails: KeptMail[] };
   'kept-mail': {
@@ -179,7 +185,6 @@ const sameWords: ReadonlyMap<string, ErrorWords> = new Map([
   ['request_uri_not_supported', 'invalid_request'],
   ['rate_limited', 'too_many_requests'],
   ['too_many_attempts', 'too_many_requests'],
-  ['unknown_provider', 'not_found'],
   ['invalid_return_to', 'invalid_request'],
 ]);
 
@@ -301,7 +306,9 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
     };
   }
   if (view === 'account') {
-    const { approvals } = data as ViewData['account'];
+    const { approvals, identities, added } = data as ViewData['account'];
+    // Named by the provider, and by whoever is at home there.
+    const named = <T extends { name: string }>(one: T): T => ({ ...one, name: plainText(one.name) });
     const cards = approvals.map(
       ({ client: app, scopes, claims, resources, details, bindingMessage, place, ...rest }) => ({
         ...rest,
@@ -314,7 +321,7 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
         place: placeShown(place),
       }),
     );
-    return { ...shown, approvals: cards };
+    return { ...shown, approvals: cards, identities: identities.map(named), added: added && named(added) };
   }
   if (view === 'error') {
     const { code, words: other } = data as ViewData['error'];

@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import type { TestProvider } from '../helpers/identity-provider.ts';
 import type { TestSmtp } from '../helpers/smtp.ts';
 import type { ServerProcess } from './server-process.ts';
+import { signInUpstream } from './sign-ins.ts';
 import type { createPostgres, createRedis } from './stores.ts';
 import type { Way } from './way.ts';
 import type { World } from './world.ts';
@@ -29,6 +30,22 @@ export type Scene = {
 
 const nothing = () => {};
 const SKEW_MS = 30_000;
+
+/** A provider that sends people back, and then answers nothing: whoever comes back meanwhile is told in time as well. */
+const silentUpstream = (upstream: TestProvider, world: World): Fault => {
+  let waiting: Promise<unknown> = Promise.resolve();
+  return {
+    name: 'upstream provider: silent to us',
+    inject: () => {
+      upstream.switches.fault = { path: '/token', as: 'slow' };
+      waiting = Promise.all([signInUpstream(world), signInUpstream(world)]);
+    },
+    async mend() {
+      await waiting;
+      upstream.switches.fault = undefined;
+    },
+  };
+};
 
 /** Every connection that the server takes, taken by somebody else; and those that there are, kept waiting. */
 const fillPool = (url: string) => {
@@ -101,6 +118,7 @@ export const faultsOf = ({ world, postgres, redis, ways, smtp, upstream }: Scene
         upstream.switches.fault = undefined;
       },
     },
+    silentUpstream(upstream, world),
     {
       name: 'signing keys: rotated',
       momentary: true,

@@ -129,6 +129,7 @@ test.serial('somebody who is banned gets no code, and the attempt is on record',
   t.is(arrived.status, 400);
   t.regex(arrived.html, /This account can’t be signed in to/);
   t.regex(arrived.html, /\?error=account_unavailable"/);
+  t.notRegex(arrived.html, /id="provider-/, 'no other way leads in');
   const { rows } = await query(
     "SELECT a.event FROM audit_events a JOIN users u ON a.target = u.id::text WHERE a.type = 'login.failed' AND u.email = $1",
     person.email,
@@ -244,6 +245,36 @@ test.serial('what an app cannot know is said on a page of ours, which leads back
   t.regex(down.arrived.html, /GitHub can’t sign you in right now/);
   t.regex(down.arrived.html, /href="[^"]+\?error=temporarily_unavailable"/);
 });
+
+test.serial(
+  'where one provider is down the others are there, and lead to the same app by the same challenge',
+  async (t) => {
+    const browser = createBrowser(all.server.issuer);
+    all.upstream.github.switches.fault = { path: '/api/user', as: '500' };
+    const code_challenge = createHash('sha256').update(VERIFIER).digest('base64url');
+    const query = new URLSearchParams({ return_to: `${APP}/in?state=1&lang=en`, code_challenge });
+    const door = await browser.go(`/oauth/github/login?${query}`);
+    const down = await browser.go(await all.through('github', door));
+    t.is(down.status, 503);
+    const others = [...down.html.matchAll(/href="([^"]+)" id="provider-(\w+)"/g)].map(([, href = '', id]) => ({
+      href,
+      id,
+    }));
+    t.deepEqual(
+      others.map(({ id }) => id),
+      ['google', 'acme'],
+    );
+    for (const { href, id } of others) {
+      all.upstream[id as ProviderName].switches.person = somebody();
+      const there = await browser.go(href.replaceAll('&amp;', '&'));
+      const { url } = await browser.go(await all.through(id as ProviderName, there));
+      t.is(`${url.origin}${url.pathname}`, `${APP}/in`, id);
+      t.deepEqual([...url.searchParams.keys()], ['state', 'lang', 'code']);
+      const code = url.searchParams.get('code') ?? '';
+      t.is((await rest.post('/auth/exchange', { code, code_verifier: VERIFIER })).status, 200, id);
+    }
+  },
+);
 
 test.serial(
   'what a browser takes along goes to that provider’s paths alone, over https, and no script reads it',

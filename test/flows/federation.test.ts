@@ -164,6 +164,9 @@ test.serial('a provider that is not set up has no button, and its addresses answ
     const problem = (await answer.json()) as Record<string, unknown>;
     t.is(problem.code, 'unknown_provider');
     t.regex(String(problem.detail), /Signing in with [\w-]+ is not set up here/);
+    const read = await browser.go(path);
+    t.is(read.status, 404);
+    t.regex(read.html, /doesn’t sign anybody in with that provider/);
   }
 });
 

@@ -9,7 +9,7 @@ export const APP = 'https://platform.example';
 
 export type Federated = Awaited<ReturnType<typeof startFederated>>;
 
-/** @param federation What of the providers' settings is otherwise. */
+/** @param federation What of the providers' settings is otherwise; those of `openid` are there as well. */
 export const startFederated = async (
   overrides: Partial<AppSettings> = {},
   federation: Partial<AppSettings['federation']> = {},
@@ -19,6 +19,7 @@ export const startFederated = async (
   const settings = {
     ...upstream.settings,
     ...(google && federation.google && { google: { ...google, authTime: federation.google.authTime } }),
+    openid: [...upstream.settings.openid, ...(federation.openid ?? [])],
   };
   const server: TestServer = await startServer({
     federation: settings,

@@ -4,6 +4,7 @@ import { createHash, createHmac, createPublicKey, randomBytes, randomUUID } from
 import { once } from 'node:events';
 import { createServer, type RequestListener } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { exportJWK, generateKeyPair, importJWK, type JWK, type JWTPayload, SignJWT } from 'jose';
@@ -30,7 +31,7 @@ export type Switches = {
   /** Answers the callback with this error. */
   error?: string | undefined;
   /** How what this path begins with is answered. */
-  fault?: { path: string; as: 'slow' | '500' | 'html' | 'huge' | 'elsewhere' | 'array' } | undefined;
+  fault?: { path: string; as: 'slow' | 'drip' | '500' | 'html' | 'huge' | 'elsewhere' | 'array' | 'types' } | undefined;
   /** What these paths begin with is answered rightly, and late. */
   late?: { paths: string[]; ms: number } | undefined;
   /** What becomes of the ID token on its way. */
@@ -85,6 +86,21 @@ const listen = async () => {
 const page = (body: string) =>
   `<!doctype html><html lang="en"><link rel="icon" href="data:,"><title>Provider</title><main>${body}</main></html>`;
 
+/** JSON, and nothing in it what it should be; the token would be two headers. */
+const NONSENSE = {
+  access_token: 'a\r\nX-Evil: 1',
+  token_type: 7,
+  id_token: { sub: 'x' },
+  issuer: 7,
+  authorization_endpoint: 'javascript:alert(1)',
+  token_endpoint: [],
+  jwks_uri: null,
+  keys: 'none',
+  sub: ['x'],
+  id: '1',
+  login: {},
+};
+
 /** Answers as `fault` says; false when this request is none of its. */
 const misbehave = async (ctx: Koa.Context, { fault, late }: Switches, origin: string): Promise<boolean> => {
   if (late?.paths.some((path) => ctx.path.startsWith(path))) await sleep(late.ms);
@@ -95,11 +111,21 @@ const misbehave = async (ctx: Koa.Context, { fault, late }: Switches, origin: st
     ctx.respond = false;
     return true;
   }
+  if (fault.as === 'drip') {
+    // It has begun, and goes on and on.
+    const drops = new PassThrough();
+    const drip = setInterval(() => drops.write(' '), 100);
+    ctx.req.socket.once('close', () => clearInterval(drip));
+    ctx.type = 'json';
+    ctx.body = drops;
+    return true;
+  }
   ctx.status = fault.as === '500' ? 500 : 200;
   if (fault.as === '500') ctx.body = { error: 'server_error' };
   if (fault.as === 'html') ctx.body = page('<h1>We will be right back</h1>');
   if (fault.as === 'huge') ctx.body = { padding: 'x'.repeat(1_000_000) };
   if (fault.as === 'array') ctx.body = [];
+  if (fault.as === 'types') ctx.body = NONSENSE;
   if (fault.as === 'elsewhere') {
     ctx.status = 307;
     ctx.redirect(`${origin}/elsewhere`);

@@ -6,7 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import Koa, { type Middleware } from 'koa';
 import { pino } from 'pino';
-import { deadline } from '../../src/http/deadline.ts';
+import { PROVIDER_MS } from '../../src/federation/providers.ts';
+import { ANSWER_MS, deadline, PROVIDER_MORE_MS } from '../../src/http/deadline.ts';
 import { errorHandler } from '../../src/http/error-handler.ts';
 import { createPages } from '../../src/http/pages.ts';
 
@@ -63,6 +64,29 @@ test('one that comes in time is left alone, and so is a refusal', async (t) => {
   });
   t.is(await (await fetch(origin)).text(), 'well');
   t.is((await fetch(`${origin}/elsewhere`)).status, 404);
+});
+
+test('ways to another provider and back may take longer: as long as it may, and still less than five seconds', async (t) => {
+  const origin = await listening(
+    t,
+    async (ctx) => {
+      await sleep(250);
+      ctx.body = 'in time';
+    },
+    50,
+  );
+  for (const path of [
+    '/oauth/acme/login',
+    '/oauth/acme-staff/callback?state=x',
+    '/oauth/acme/callback/',
+    '/interaction/an-uid/with/acme',
+    '/account/link/acme',
+  ])
+    t.is((await fetch(`${origin}${path}`)).status, 200, path);
+  for (const path of ['/oauth/token', '/interaction/an-uid/signed-in', '/account/unlink/acme', '/users/me'])
+    t.is((await fetch(`${origin}${path}`)).status, 503, path);
+  t.true(PROVIDER_MS + 200 <= ANSWER_MS + PROVIDER_MORE_MS, 'the page that says so comes before');
+  t.true(ANSWER_MS + PROVIDER_MORE_MS <= 4_500, 'a process with much to do is late');
 });
 
 test('the time counts from when all of the request is there', async (t) => {

@@ -190,6 +190,8 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
     provider: 'Google',
     error,
     backHref: '/login',
+    providers:
+      error === 'account_unavailable' ? [] : [{ id: 'acme', label: 'Acme', href: '/oauth/acme/login?a=b&c=d' }],
   })),
   logout: [
     { action: '/oauth/logout/confirm', xsrf: 'xsrf-1' },

@@ -157,7 +157,7 @@ export const createFederation = (parts: FederationParts) => {
     // Who turned back needs no page that says so.
     if (failure === 'provider_cancelled' && errand)
       return goOn(ctx, 'link' in errand ? '/account' : withParameter(errand.returnTo, 'error', 'access_denied'));
-    failedPage(pages, ctx, provider.label, failure, errand);
+    failedPage(pages, ctx, providers.all, provider, failure, errand);
   };
 
   /** @throws {UpstreamError} */
