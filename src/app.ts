@@ -217,7 +217,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     jwts,
     keyring.publicKey,
     settings,
-    createDpopProofs(createReplays(stores.artifacts)),
+    createDpopProofs(createReplays(stores.replays)),
   );
   const resourceTokens = createResourceTokens(provider, accounts, resources, jwts, keyring.publicKey);
   const exchange = tokenExchange(resources, resourceTokens, accounts, audit);

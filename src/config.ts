@@ -42,7 +42,10 @@ export type Config = {
   refreshTokenTtlSeconds: number;
   /** How long a spent refresh token is taken for the retry of a request whose answer was lost. */
   refreshRetrySeconds: number;
+  /** Since its last use. */
   sessionTtlSeconds: number;
+  /** However much it is used. */
+  sessionMaxSeconds: number;
   /** Whether DPoP proofs need a nonce of ours. */
   dpopRequireNonce: boolean;
   /** How the proxy in front hands on the certificates of clients; empty where it does not. */
@@ -85,6 +88,9 @@ export class ConfigError extends Error {
   }
 }
 
+/** Thirty days. */
+const SESSION_MAX_AGE_SECONDS = 30 * 86_400;
+
 /** Every variable that is read: what .env.example documents. */
 export const variables: readonly string[] = Object.keys(fields);
 
@@ -125,6 +131,11 @@ export function readConfig(env: Environment): { config: Config; warnings: string
     refreshTokenTtlSeconds: values.REFRESH_TOKEN_EXPIRE_DAYS * 86_400,
     refreshRetrySeconds: values.REFRESH_RETRY_SECONDS,
     sessionTtlSeconds: values.SESSION_EXPIRE_SECONDS,
+    // Whoever lets sessions lie unused for longer than the default means them to last for as long.
+    sessionMaxSeconds:
+      values.SESSION_MAX_AGE_DAYS === undefined
+        ? Math.max(SESSION_MAX_AGE_SECONDS, values.SESSION_EXPIRE_SECONDS)
+        : values.SESSION_MAX_AGE_DAYS * 86_400,
     dpopRequireNonce: values.DPOP_REQUIRE_NONCE,
     mtls: {
       certificateHeader: values.MTLS_CERTIFICATE_HEADER,

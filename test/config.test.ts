@@ -52,6 +52,7 @@ test('an empty environment gives the documented defaults', (t) => {
     refreshTokenTtlSeconds: 7 * 24 * 60 * 60,
     refreshRetrySeconds: 60,
     sessionTtlSeconds: 3600,
+    sessionMaxSeconds: 30 * 24 * 60 * 60,
     dpopRequireNonce: false,
     mtls: { certificateHeader: undefined, verifiedHeader: undefined, origin: undefined },
     outbound: { extraCa: undefined, reachLoopback: false },
@@ -102,6 +103,12 @@ test('units are converted to seconds', (t) => {
     refreshTokenTtlSeconds: 172_800,
     sessionTtlSeconds: 60,
   });
+});
+
+test('a session lasts for thirty days at most, or for as long as it may lie unused, unless it is said otherwise', (t) => {
+  t.is(accepted({ SESSION_EXPIRE_SECONDS: '31536000' }).sessionMaxSeconds, 31_536_000);
+  t.is(accepted({ SESSION_EXPIRE_SECONDS: '31536000', SESSION_MAX_AGE_DAYS: '7' }).sessionMaxSeconds, 604_800);
+  t.is(accepted({ SESSION_MAX_AGE_DAYS: '365' }).sessionMaxSeconds, 31_536_000);
 });
 
 test('the issuer follows the port, and loses its trailing slash', (t) => {
@@ -194,6 +201,7 @@ const unacceptable: Record<string, string[]> = {
   OUTBOUND_LOOPBACK: ['yes', '0'],
   LOG_PII: ['yes', '1', 'True'],
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
+  SESSION_MAX_AGE_DAYS: ['0', '366', '30d'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
   RATE_LIMITS: [
     'login',

@@ -108,8 +108,23 @@ export const createAdministration = (parts: AdministrationParts) => {
     return outcome;
   };
 
-  const change = async (id: string, decide: (before: User) => { columns: AdministeredColumns; ended?: Ended[] }) =>
-    done(await store.change(id, decide));
+  /** Whoever was within reach when that was looked at may have been made more by now. @throws {DomainError} `beyond_own_role` */
+  const insistOnRole = (checked: User, found: User): void => {
+    if (found.role !== checked.role)
+      throw new DomainError('beyond_own_role', 'the role of this user was changed in the meantime');
+  };
+
+  /** @param checked As they were read when it was found that the one who changes them may. */
+  const change = async (
+    checked: User,
+    decide: (before: User) => { columns: AdministeredColumns; ended?: Ended[] },
+  ): Promise<{ before: User; after: User }> =>
+    done(
+      await store.change(checked.id, (before) => {
+        insistOnRole(checked, before);
+        return decide(before);
+      }),
+    );
 
   return {
     /** @param after A place that an earlier page of the same list gave. */
@@ -157,7 +172,7 @@ export const createAdministration = (parts: AdministrationParts) => {
         ...(username !== undefined && username !== user.username && usernameColumns(username)),
       };
       return atomically(async () => {
-        const { before, after } = await change(user.id, (found) => {
+        const { before, after } = await change(user, (found) => {
           const moved = named.emailKey !== undefined && named.emailKey !== found.emailKey;
           return {
             columns: {
@@ -192,6 +207,7 @@ export const createAdministration = (parts: AdministrationParts) => {
       await artifacts.destroyByAccount(user.id);
       await atomically(async () => {
         const erased = done(await store.erase(user.id));
+        insistOnRole(user, erased);
         await audit.record({ type: 'user.erased', target: user.id, details: { before: toldOf(erased) } });
       });
     },
@@ -208,7 +224,7 @@ export const createAdministration = (parts: AdministrationParts) => {
       if (user.id === actor.id) throw new DomainError('own_account', 'nobody can ban themselves');
       const now = new Date();
       const banned = await atomically(async () => {
-        const { before, after } = await change(user.id, (found) => ({
+        const { before, after } = await change(user, (found) => ({
           columns: {
             bannedAt: isBanned(found, now) ? found.bannedAt : now,
             bannedUntil: until ?? null,
@@ -231,7 +247,7 @@ export const createAdministration = (parts: AdministrationParts) => {
       // What was made in the very moment of the ban, or left behind by a Redis that failed then, must not come back to life.
       await artifacts.destroyByAccount(user.id);
       return atomically(async () => {
-        const { before, after } = await change(user.id, () => ({
+        const { before, after } = await change(user, () => ({
           columns: { bannedAt: null, bannedUntil: null, banReason: null },
         }));
         const details = { before: banOf(before), after: banOf(after) };

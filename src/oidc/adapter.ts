@@ -2,10 +2,12 @@ import { type Adapter, type AdapterFactory, type AdapterPayload, errors } from '
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import { epochFor, goesOn, isOver, shows } from '../domain/standings.ts';
 import type { ArtifactRecord, Artifacts } from '../storage/artifacts.ts';
+import { createEndedSessions } from './ended-sessions.ts';
 import { successorOf } from './engine-internals.ts';
 import { parentHashOf } from './grant-ids.ts';
 import type { KnownClients } from './known-clients.ts';
 import { isRenewal } from './renewals.ts';
+import { lastsUntil } from './session-age.ts';
 
 const refuse = async (): Promise<never> => {
   throw new Error('clients are not written through the engine');
@@ -105,12 +107,15 @@ const artifactAdapter = (
   known: KnownClients,
   secrets: Secrets,
   retrySeconds: number,
+  sessionMaxSeconds: number,
 ): Adapter => {
   const context = contextOf(model);
+  const ended = createEndedSessions(artifacts);
   const opened = opener(secrets, known, context);
 
   /** Whether what the request shows is not over yet; from here on it speaks for the account by that. */
   const isShown = (payload: AdapterPayload, epoch: number): boolean => {
+    if (model === 'Session' && lastsUntil(payload, sessionMaxSeconds) <= Date.now() / 1000) return false;
     const accountId = OF_AN_EPOCH.has(model) ? holderOf(payload) : undefined;
     if (accountId === undefined) return true;
     if (model !== 'Interaction') return shows(accountId, epoch);
@@ -173,7 +178,8 @@ const artifactAdapter = (
    */
   const outlive = async (parJti: string, expiresAt: number): Promise<void> => {
     const pushed = await artifacts.find(PUSHED, sha256(parJti));
-    if (pushed) await artifacts.upsert(PUSHED, sha256(parJti), { payload: pushed.payload, expiresAt });
+    // One that has expired in between does not come back: nobody would know any more whether it was spent.
+    if (pushed) await artifacts.replace(PUSHED, sha256(parJti), { payload: pushed.payload, expiresAt });
   };
 
   return {
@@ -196,6 +202,8 @@ const artifactAdapter = (
         // A sign-in that is done, and whose browser has not gone on yet, is its person's too: a ban or a new password ends it.
         accountId,
       });
+      if (model === 'Session' && payload.uid !== undefined && (await ended.has(payload.uid)))
+        await artifacts.destroy(model, sha256(id));
     },
 
     find,
@@ -229,8 +237,17 @@ const artifactAdapter = (
  * What oidc-provider persists, hashed and sealed, in the stores given.
  *
  * @param retrySeconds How long after its use a refresh token gives its successor again.
+ * @param sessionMaxSeconds How long a session lasts, however much it is used.
  */
 export const createAdapterFactory =
-  (artifacts: Artifacts, known: KnownClients, secrets: Secrets, retrySeconds: number): AdapterFactory =>
+  (
+    artifacts: Artifacts,
+    known: KnownClients,
+    secrets: Secrets,
+    retrySeconds: number,
+    sessionMaxSeconds: number,
+  ): AdapterFactory =>
   (model) =>
-    model === 'Client' ? clientAdapter(known) : artifactAdapter(model, artifacts, known, secrets, retrySeconds);
+    model === 'Client'
+      ? clientAdapter(known)
+      : artifactAdapter(model, artifacts, known, secrets, retrySeconds, sessionMaxSeconds);

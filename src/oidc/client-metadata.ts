@@ -8,7 +8,7 @@ const words = z.array(z.string().min(1).max(200)).max(100);
 /**
  * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2, RP-Initiated Logout §3.1,
  * Back-Channel Logout §2.2, CIBA Core §4, RFC 8705, RFC 9101, RFC 9126,
- * RFC 9449, RFC 9701 and JARM that this server acts on or shows, and `profile`, which is ours. Which values they take, the engine's own rules say.
+ * RFC 9449, RFC 9701 and JARM that this server acts on or shows, and `profile` and `require_pkce`, which are ours. Which values they take, the engine's own rules say.
  */
 const members = {
   application_type: text,
@@ -46,6 +46,7 @@ const members = {
   request_object_encryption_enc: text,
   request_object_signing_alg: text,
   require_auth_time: z.boolean(),
+  require_pkce: z.boolean(),
   require_pushed_authorization_requests: z.boolean(),
   require_signed_request_object: z.boolean(),
   response_modes: words,

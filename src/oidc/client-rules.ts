@@ -8,7 +8,7 @@ import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
 import { ExchangePolicy, TOKEN_EXCHANGE } from './exchange-policy.ts';
 import { CIBA_GRANT } from './features/decoupled.ts';
-import { holdToProfile } from './features/fapi.ts';
+import { holdToProfile, refuseSmallKeys } from './features/fapi.ts';
 import { isLoopbackHost } from './loopback.ts';
 import { FIRST_PARTY_CLIENT_ID } from './own-resource.ts';
 
@@ -80,6 +80,8 @@ export const createClientRules = (
     if (exchanges && (metadata.token_endpoint_auth_method === 'none' || bound || metadata.profile !== undefined))
       throw invalid('token_exchange: for clients that authenticate, and whose tokens are not bound');
     try {
+      // What was taken before the rule is not put right by the start.
+      if (unknown === 'refuse') refuseSmallKeys(metadata);
       holdToProfile(metadata);
     } catch (error) {
       throw asDomainError(error);

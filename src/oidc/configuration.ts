@@ -17,6 +17,7 @@ import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, signInTimes } from './own-resource.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
+import { renewedFor } from './session-age.ts';
 
 /** The pages the engine asks for; http renders them. */
 export type EnginePages = {
@@ -34,6 +35,8 @@ export type EngineSettings = JwtSettings &
   RequestAndKeySettings & {
     externalKeys: readonly ExternalKey[];
     sessionTtlSeconds: number;
+    /** How long a session lasts, however much it is used. */
+    sessionMaxSeconds: number;
     refreshRetrySeconds: number;
     /** How addresses that clients name are fetched. */
     outbound?: OutboundSettings | undefined;
@@ -206,7 +209,7 @@ export const createConfiguration = (
       IdToken: HOUR,
       Interaction: HOUR,
       RefreshToken: settings.refreshTokenTtlSeconds,
-      Session: settings.sessionTtlSeconds,
+      Session: (_ctx, session) => renewedFor(session, settings.sessionTtlSeconds, settings.sessionMaxSeconds),
     },
   };
 };

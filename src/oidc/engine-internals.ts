@@ -78,6 +78,20 @@ export const revokeGrantsFirst = (provider: Provider): void => {
   first(provider.AccessToken.prototype, (grantId) => provider.RefreshToken.revokeByGrantId(grantId));
 };
 
+/**
+ * Has a session that ends by a sign-out marked before it does.
+ * Relies on: the engine ends a session by `session.destroy()`, and forgets its former identifiers by the adapter alone.
+ */
+export const markEndedSessions = (provider: Provider, mark: (uid: string) => Promise<void>): void => {
+  const { destroy } = provider.Session.prototype;
+  Object.assign(provider.Session.prototype, {
+    async destroy(this: InstanceType<Provider['Session']>): Promise<void> {
+      await mark(this.uid);
+      await destroy.call(this);
+    },
+  });
+};
+
 /** Decides whether a secret is compared at all, and learns how it went. @throws the engine's error that refuses it. */
 export type SecretGuard = (clientId: string, matches: () => boolean) => Promise<boolean>;
 

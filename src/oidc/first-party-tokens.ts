@@ -236,7 +236,8 @@ export const createFirstPartyTokens = (
     async keeper(grantId: string): Promise<(user: User) => Promise<void>> {
       const grant = await provider.Grant.find(grantId);
       return async (user) => {
-        if (grant?.accountId === user.id) await asOf(user, () => grant.save());
+        // One that somebody has ended since stays so.
+        if (grant?.accountId === user.id) await asOf(user, () => renew(grant));
       };
     },
 

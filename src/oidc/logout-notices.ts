@@ -2,6 +2,7 @@ import { sha256 } from '../domain/secrets.ts';
 import type { Artifacts } from '../storage/artifacts.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { ClientCalls } from './client-calls.ts';
+import { createEndedSessions } from './ended-sessions.ts';
 
 export type LogoutNotices = ReturnType<typeof createLogoutNotices>;
 
@@ -54,6 +55,7 @@ export const announcingArtifacts = (
       await everySessionEnded(accountId);
     },
     async destroyByUid(model, uid) {
+      if (model === 'Session') await createEndedSessions(artifacts).mark(uid);
       await artifacts.destroyByUid(model, uid);
       if (model === 'Session') await sessionEnded(uid);
     },

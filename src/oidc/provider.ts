@@ -8,12 +8,14 @@ import { createAdapterFactory } from './adapter.ts';
 import { createConfiguration, type EnginePages, type EngineSettings } from './configuration.ts';
 import { corsOrigins } from './cors-origins.ts';
 import { guardDecoupled } from './decoupled-requests.ts';
+import { createEndedSessions } from './ended-sessions.ts';
 import {
   allowRedirectUris,
   compareHashedClientSecrets,
   deriveSuccessors,
   detectReplays,
   introspectAccessTokensFirst,
+  markEndedSessions,
   readResources,
   refuseResponseTypes,
   revokeGrantsFirst,
@@ -53,15 +55,22 @@ export const createProvider = (
   const provider = new Provider(settings.issuer, {
     ...createConfiguration(settings, jwks, secrets, accounts, stores.consents, resources, pages, outbound, decoupled),
     ...pairwise(secrets, accounts, stores.pairwiseSubjects),
-    adapter: createAdapterFactory(stores.artifacts, knownClients, secrets, settings.refreshRetrySeconds),
+    adapter: createAdapterFactory(
+      stores.artifacts,
+      knownClients,
+      secrets,
+      settings.refreshRetrySeconds,
+      settings.sessionMaxSeconds,
+    ),
   });
   compareHashedClientSecrets(provider, secrets, guardSecrets(throttles.clientSecrets));
   deriveSuccessors(provider, secrets);
   revokeGrantsFirst(provider);
+  markEndedSessions(provider, createEndedSessions(stores.artifacts).mark);
   introspectAccessTokensFirst(provider);
   takeFormerKeys(provider);
   takeIdTokensAlone(provider);
-  detectReplays(provider, createReplays(stores.artifacts).unique);
+  detectReplays(provider, createReplays(stores.replays).unique);
   allowRedirectUris(provider, isRegisteredButForPort);
   readResources(provider, requestedResources(settings.issuer));
   refuseResponseTypes(provider);

@@ -88,6 +88,9 @@ export const createResourceRegistry = (
 
   /** A type's name is its own among all resources: tokens bear it without saying whose it is. */
   const unique = async ({ identifier, detailTypes: types }: ResourceServerRecord): Promise<void> => {
+    if (types.length === 0) return;
+    // Two that give the same name at once would not see each other's.
+    await store.lockDetailTypes();
     const names = types.map(({ type }) => type);
     const others = (await store.detailTypes()).filter(([owner]) => identifierKey(owner) !== identifierKey(identifier));
     const taken = names.find(

@@ -38,8 +38,10 @@ export const createDenials = (durable: Pick<Artifacts, 'upsert' | 'find'>, redis
 
   return {
     async deny(idHash, expiresAt) {
-      await durable.upsert(MODEL, idHash, { payload: '', expiresAt });
-      await redis?.set(keyOf(idHash), '', 'EXAT', Math.ceil(expiresAt));
+      // A process whose clock is slow takes the token for longer than the stores think.
+      const until = Math.ceil(expiresAt) + SLACK_SECONDS;
+      await durable.upsert(MODEL, idHash, { payload: '', expiresAt: until });
+      await redis?.set(keyOf(idHash), '', 'EXAT', until);
     },
 
     async isDenied(idHash, issuedAt) {

@@ -23,12 +23,20 @@ import { openPool } from './postgres-pool.ts';
 import { openPrisma } from './prisma.ts';
 import { createRateLimits } from './rate-limits.ts';
 import { createRegistrations } from './registrations.ts';
+import { createReplays } from './replays.ts';
 import { createResourceServers } from './resource-servers.ts';
 import { createRoles } from './roles.ts';
 import { createSessionClients } from './session-clients.ts';
 import { createSignIns } from './sign-ins.ts';
 import { createSigningKeys } from './signing-keys.ts';
-import { stampedAdministration, stampedClients, stampedOneTimeTokens, stampedUsers } from './stamped.ts';
+import {
+  stampedAdministration,
+  stampedClients,
+  stampedIdentities,
+  stampedOneTimeTokens,
+  stampedRegistrations,
+  stampedUsers,
+} from './stamped.ts';
 import { createMemoryStamps, createRedisStamps, unitStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUnits } from './units.ts';
@@ -190,7 +198,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       apiKeys: createApiKeys(prisma, stamps),
       // Stamps of clients vouch for copies, and there are none without Redis.
       clients: vouched ? stampedClients(createClients(prisma), stamps, vouched) : createClients(prisma),
-      registrations: createRegistrations(prisma),
+      registrations: vouched ? stampedRegistrations(createRegistrations(prisma), stamps) : createRegistrations(prisma),
       initialAccessTokens: createInitialAccessTokens(prisma),
       clientDocuments: createClientDocuments(prisma),
       resourceServers: createResourceServers(prisma),
@@ -200,8 +208,9 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       signIns: createSignIns(prisma, pool),
       artifacts,
       denials: createDenials(durable, redis, redisPrefix),
+      replays: createReplays(pool),
       rateLimits: createRateLimits(redis, redisPrefix),
-      identities: createIdentities(prisma),
+      identities: stampedIdentities(createIdentities(prisma), stamps),
       oneTimeTokens: stampedOneTimeTokens(createOneTimeTokens(prisma), stamps),
       outgoingMails: createOutgoingMails(prisma, units),
       outgoingCalls: createOutgoingCalls(prisma, units),

@@ -65,6 +65,11 @@ export const createResourceServers = (prisma: PrismaClient) => {
       );
     },
 
+    /** Whoever gives types to resources does so one after the other, until the transaction under way has ended. */
+    async lockDetailTypes(): Promise<void> {
+      await prisma.$queryRaw`SELECT pg_advisory_xact_lock(hashtextextended('resource_servers.detail_types', 0))::text`;
+    },
+
     /** Every type there is, by the resource that it belongs to. */
     async detailTypes(): Promise<[identifier: string, type: DetailType][]> {
       const rows = await prisma.$queryRaw<{ identifier: string; type: DetailType }[]>`

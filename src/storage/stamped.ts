@@ -2,7 +2,9 @@
 // process.
 import type { AdministrationStore } from './administration.ts';
 import type { Clients } from './clients.ts';
+import type { Identities } from './identities.ts';
 import type { OneTimeTokens } from './one-time-tokens.ts';
+import type { Registrations } from './registrations.ts';
 import type { Stamps } from './stamps.ts';
 import type { Users } from './users.ts';
 import type { VouchedRead } from './vouched.ts';
@@ -26,8 +28,9 @@ export const stampedUsers = (users: Users, { changing }: Stamps, vouched = asked
   },
 });
 
+const nameOf = (clientId: string): string => `client:${clientId}`;
+
 export const stampedClients = (clients: Clients, { changing }: Stamps, vouched = asked): Clients => {
-  const nameOf = (clientId: string) => `client:${clientId}`;
   const idOf = ({ metadata }: { metadata: { client_id: string } }) => nameOf(metadata.client_id);
   return {
     ...clients,
@@ -38,6 +41,25 @@ export const stampedClients = (clients: Clients, { changing }: Stamps, vouched =
     remove: (clientId) => changing(nameOf(clientId), () => clients.remove(clientId)),
   };
 };
+
+export const stampedRegistrations = (registrations: Registrations, { changing }: Stamps): Registrations => ({
+  ...registrations,
+  replaceToken: (clientId, before, after) =>
+    changing(nameOf(clientId), () => registrations.replaceToken(clientId, before, after)),
+  /** Which they are is known once they are removed: their stamps follow before that is acknowledged. */
+  async removeUnused(days, limit) {
+    const removed = await registrations.removeUnused(days, limit);
+    await Promise.all(removed.map((clientId) => changing(nameOf(clientId), async () => {})));
+    return removed;
+  },
+});
+
+/** Who takes a way in off their account ends what they are signed in by; one that is added may prove their address. */
+export const stampedIdentities = (identities: Identities, { changing }: Stamps): Identities => ({
+  ...identities,
+  link: (holder, identity, by) => changing(holder.id, () => identities.link(holder, identity, by)),
+  unlink: (holder, id, usable) => changing(holder.id, () => identities.unlink(holder, id, usable)),
+});
 
 export const stampedAdministration = (store: AdministrationStore, { changing }: Stamps): AdministrationStore => ({
   ...store,

@@ -12,7 +12,8 @@ export type Stamps = {
   /**
    * Runs a change of the user, so that nobody takes a copy made before it for current afterwards.
    *
-   * @throws what `change` throws, and when the stamp cannot be replaced: nothing is changed then.
+   * @throws what `change` throws, and when the stamp cannot be replaced: before it, nothing is changed then; after it, all is done, and
+   *   may be again.
    */
   changing<T>(userId: string, change: () => Promise<T>): Promise<T>;
 };
@@ -82,18 +83,25 @@ export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
       const known = remembered.get(userId);
       return known && known.until > Date.now() ? known.stamp : askAnew(userId);
     },
-    async changing(userId, change) {
+    async changing<T>(userId: string, change: () => Promise<T>): Promise<T> {
       const key = keyOf(userId);
       remembered.delete(userId);
       await redis.set(key, CHANGING, 'EX', CHANGING_SECONDS);
+      const renew = async (): Promise<void> => {
+        remembered.delete(userId);
+        await redis.set(key, randomUUID(), 'EX', TTL_SECONDS).finally(() => remembered.delete(userId));
+      };
+      let done: T;
       try {
-        return await change();
-      } finally {
-        remembered.delete(userId);
-        // Where this fails the user stays under change until that runs out: nobody takes a copy for current meanwhile.
-        await redis.set(key, randomUUID(), 'EX', TTL_SECONDS).catch(() => {});
-        remembered.delete(userId);
+        done = await change();
+      } catch (error) {
+        await renew().catch(() => {});
+        throw error;
       }
+      // Where this fails the user stays under change until that runs out, unless another change at the same time has made a stamp meanwhile,
+      // under which copies were taken that do not know of this one: it must not be acknowledged.
+      await renew();
+      return done;
     },
   };
 };

@@ -15,6 +15,7 @@ import type { OutgoingMails } from './outgoing-mails.ts';
 import type { PairwiseSubjects } from './pairwise-subjects.ts';
 import type { RateLimits } from './rate-limits.ts';
 import type { Registrations } from './registrations.ts';
+import type { Replays } from './replays.ts';
 import type { ResourceServers } from './resource-servers.ts';
 import type { Roles } from './roles.ts';
 import type { SessionClients } from './session-clients.ts';
@@ -46,6 +47,7 @@ export type Stores = {
   signIns: SignIns;
   artifacts: Artifacts;
   denials: Denials;
+  replays: Replays;
   rateLimits: RateLimits;
   identities: Identities;
   oneTimeTokens: OneTimeTokens;

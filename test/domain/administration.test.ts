@@ -11,10 +11,12 @@ import { createPasswords } from '../../src/domain/passwords.ts';
 import { createSecrets } from '../../src/domain/secrets.ts';
 import { storeDown } from '../../src/http/error-handler.ts';
 import { createMail } from '../../src/mail/outbox.ts';
+import type { Artifacts } from '../../src/storage/artifacts.ts';
 import { createLayeredArtifacts } from '../../src/storage/artifacts-layered.ts';
 import { createPostgresArtifacts } from '../../src/storage/artifacts-postgres.ts';
 import { createRedisArtifacts } from '../../src/storage/artifacts-redis.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
+import type { Stores } from '../../src/storage/stores.ts';
 import { testDatabase } from '../helpers/database.ts';
 import { NO_REDIS, testRedis } from '../helpers/redis.ts';
 
@@ -27,6 +29,42 @@ test.after.always(async () => {
 
 const withRedis = redis ? test : test.skip; // What is tested is Redis failing: without one there is nothing to fail.
 const withoutIt = redis ? '' : ` — SKIPPED, ${NO_REDIS}`;
+
+/** As the service puts it together. */
+const administrationOf = (stores: Stores, artifacts: Artifacts) => {
+  const secrets = createSecrets('a master key for tests, 32 bytes or more');
+  const passwords = createPasswords({ minLength: 6, blocklist: false, serviceNames: [] }, createForeignHashes(secrets));
+  const accounts = createAccounts({ ...stores, artifacts }, passwords);
+  const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, () => undefined);
+  const mail = createMail(
+    stores.outgoingMails,
+    secrets,
+    { appName: 'User Auth', host: 'localhost' },
+    undefined,
+    pino({ level: 'silent' }),
+  );
+  const administration = createAdministration({
+    users: stores.users,
+    search: stores.userSearch,
+    store: stores.administration,
+    roles: stores.roles,
+    artifacts,
+    atomically: stores.atomically,
+    accounts,
+    passwordReset: createPasswordReset(
+      { ...stores, artifacts },
+      passwords,
+      mail,
+      audit,
+      async () => true,
+      'http://localhost',
+      (id) => id,
+    ),
+    mail,
+    audit,
+  });
+  return { accounts, administration, audit };
+};
 
 withRedis(
   `a ban holds although Redis fails in its middle, says so, and ends the rest when it is repeated${withoutIt}`,
@@ -50,40 +88,7 @@ withRedis(
       createRedisArtifacts(client, { prefix: redis.prefix }),
       createPostgresArtifacts(database.pool),
     );
-    const secrets = createSecrets('a master key for tests, 32 bytes or more');
-    const passwords = createPasswords(
-      { minLength: 6, blocklist: false, serviceNames: [] },
-      createForeignHashes(secrets),
-    );
-    const accounts = createAccounts({ ...stores, artifacts }, passwords);
-    const audit = createAudit(stores.auditLog(auditMac(secrets)), secrets, () => undefined);
-    const mail = createMail(
-      stores.outgoingMails,
-      secrets,
-      { appName: 'User Auth', host: 'localhost' },
-      undefined,
-      pino({ level: 'silent' }),
-    );
-    const administration = createAdministration({
-      users: stores.users,
-      search: stores.userSearch,
-      store: stores.administration,
-      roles: stores.roles,
-      artifacts,
-      atomically: stores.atomically,
-      accounts,
-      passwordReset: createPasswordReset(
-        { ...stores, artifacts },
-        passwords,
-        mail,
-        audit,
-        async () => true,
-        'http://localhost',
-        (id) => id,
-      ),
-      mail,
-      audit,
-    });
+    const { accounts, administration, audit } = administrationOf(stores, artifacts);
     const admin = await accounts.create({ email: 'admin@example.com', password: 'secret1', role: 'admin' });
     const user = await accounts.create({ email: 'user@example.com', password: 'secret1' });
     const entry = { payload: 'sealed', expiresAt: Date.now() / 1000 + 3600, accountId: user.id };
@@ -111,3 +116,41 @@ withRedis(
     t.truthy(await accounts.find(user.id));
   },
 );
+
+test('somebody who is made an administrator in between is not changed by who may not change administrators', async (t) => {
+  const stores = await openStores({
+    databaseUrl: database.connectionString,
+    dataDir: '',
+    mode: 'share',
+    migrations: 'require',
+    onError: () => {},
+  });
+  t.teardown(() => stores.close());
+  const { pool } = database;
+  await pool.query("INSERT INTO roles (name, permissions) VALUES ('support', '{read:users,write:users}')");
+  let promoted = '';
+  const { accounts } = administrationOf(stores, stores.artifacts);
+  const { administration } = administrationOf(
+    {
+      ...stores,
+      // Just after they were found to be within reach, and before they are changed.
+      async atomically(work) {
+        await pool.query("UPDATE users SET role = 'admin' WHERE id = $1", [promoted]);
+        return stores.atomically(work);
+      },
+    },
+    stores.artifacts,
+  );
+  await accounts.create({ email: 'another-admin@example.com', password: 'secret1', role: 'admin' });
+  const support = await accounts.create({ email: 'support@example.com', password: 'secret1', role: 'support' });
+  for (const [name, act] of Object.entries({
+    update: (id: string) => administration.update(support, id, { email: 'thief@example.com' }),
+    ban: (id: string) => administration.ban(support, id, { reason: 'x' }),
+    erase: (id: string) => administration.erase(support, id),
+  })) {
+    const { id, email } = await accounts.create({ email: `${name}@example.com`, password: 'secret1' });
+    promoted = id;
+    await t.throwsAsync(act(id), { code: 'beyond_own_role' }, name);
+    t.like(await accounts.find(id), { email, role: 'admin' }, name);
+  }
+});

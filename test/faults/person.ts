@@ -1,5 +1,7 @@
 // Somebody who uses the service all day: signs in, refreshes, revokes, makes keys, changes the password, and may be banned.
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { dpopProof, newKey } from '../helpers/client-keys.ts';
 import type { Answer } from './caller.ts';
 import { type AppTokens, allowApp, signInUpstream } from './sign-ins.ts';
 import type { Credential, World } from './world.ts';
@@ -15,6 +17,9 @@ export type Person = {
   app?: AppTokens | undefined;
   consented: boolean;
 };
+
+/** Within what a proof is fresh for, also by a clock that is 30 s off. */
+const PROVED_AGAIN_MS = 2_000;
 
 const bearer = (token: string) => ({ headers: { authorization: `Bearer ${token}` } });
 
@@ -199,6 +204,21 @@ export const steps = (world: World, person: Person) => {
       ledger.audited.push({ type: 'password.changed', target: person.id });
       await world.areDead([...dead, old], 'changing the password');
       return undefined;
+    },
+
+    /** A DPoP proof at every process at once, and again when something may have been lost in between. */
+    async prove(): Promise<void> {
+      const dpop = await dpopProof(await newKey(), 'POST', `${world.issuer}/oauth/token`);
+      const presented = async (): Promise<number> => {
+        const form = { grant_type: 'client_credentials' };
+        const running = world.servers.filter((server) => server.isRunning());
+        const answers = await Promise.all(running.map((server) => world.asApp('/oauth/token', form, server, { dpop })));
+        return answers.filter(({ status }) => status === 200).length;
+      };
+      const served = await presented();
+      report.check('a DPoP proof is good once', served <= 1, `${served} times at once`);
+      await sleep(PROVED_AGAIN_MS);
+      if (served > 0) report.check('a DPoP proof is good once', (await presented()) === 0, 'again later');
     },
 
     upstream: () => signInUpstream(world),

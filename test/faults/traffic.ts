@@ -7,9 +7,9 @@ type Step = keyof ReturnType<typeof steps>;
 
 /** How often each is done, of a hundred. */
 const WEIGHTS: Record<Step, number> = {
-  me: 14,
+  me: 12,
   refresh: 14,
-  userinfo: 14,
+  userinfo: 13,
   useKey: 12,
   refreshApp: 10,
   allow: 8,
@@ -22,6 +22,7 @@ const WEIGHTS: Record<Step, number> = {
   changePassword: 2,
   upstream: 2,
   ban: 2,
+  prove: 3,
 };
 const CHOICES = Object.entries(WEIGHTS).flatMap(([step, weight]) => Array<Step>(weight).fill(step as Step));
 const PAUSE_MS = 150;

@@ -65,8 +65,8 @@ export const createWorld = (fixed: Fixed) => {
     ask: (method: string, path: string, asked?: Asked) => call(pick(), method, path, asked),
     asAdmin: (method: string, path: string, json?: unknown) =>
       call(pick(), method, path, { headers: { 'x-api-key': adminKey }, json }),
-    asApp: (path: string, form: Record<string, string>, server = pick()) =>
-      call(server, 'POST', path, { headers: { authorization: basic }, form }),
+    asApp: (path: string, form: Record<string, string>, server = pick(), headers: Record<string, string> = {}) =>
+      call(server, 'POST', path, { headers: { authorization: basic, ...headers }, form }),
     browser: (): Pages => createPages(call, issuer, pick),
 
     /** Asks until the answer says what became of it; undefined when patience ends first. */

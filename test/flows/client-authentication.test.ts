@@ -1,4 +1,5 @@
 // How clients prove who they are by what they signed: private_key_jwt and client_secret_jwt (RFC 7523), and the secrets that are keys.
+import { generateKeyPairSync } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import { decodeJwt, decodeProtectedHeader, jwtVerify, SignJWT } from 'jose';
@@ -267,11 +268,16 @@ test('RFC 7591 §2.3: a software statement is refused by name', async (t) => {
   });
 });
 
+/** The public half of an RSA key with a modulus of so many bits. */
+const shortKey = (bits: number) =>
+  generateKeyPairSync('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' });
+
 test('private keys, symmetric keys and unknown algorithms are refused at registration', async (t) => {
   const { jwk } = await newKey();
   for (const metadata of [
     { jwks: { keys: [{ ...jwk, d: 'AAAA' }] } },
     { jwks: { keys: [{ kty: 'oct', k: 'AAAA' }] } },
+    { jwks: { keys: [shortKey(2047)] } },
     { jwks: { keys: [jwk] }, jwks_uri: 'https://app.example/jwks' },
     {},
     { jwks: { keys: [jwk] }, token_endpoint_auth_signing_alg: 'none' },
@@ -280,6 +286,15 @@ test('private keys, symmetric keys and unknown algorithms are refused at registr
     await t.throwsAsync(register(server, { ...SERVICE, ...metadata, token_endpoint_auth_method: 'private_key_jwt' }), {
       name: 'DomainError',
     });
+});
+
+test('RFC 7518 §3.3: an RSA key of fewer than 2048 bits is refused by name, wherever a client registers one', async (t) => {
+  const by = { ...SERVICE, token_endpoint_auth_method: 'private_key_jwt' };
+  for (const bits of [1024, 2040])
+    await t.throwsAsync(register(server, { ...by, jwks: { keys: [shortKey(bits)] } }), { message: /2048 bits/ });
+  const { client_id } = await register(server, { ...by, jwks: { keys: [shortKey(2048)] } });
+  const change = { ...by, jwks: { keys: [shortKey(2048), shortKey(1024)] } };
+  await t.throwsAsync(server.clients.replace(client_id, change, false), { message: /2048 bits/ });
 });
 
 test('what clients sign with is not what we sign with: an ID token is no assertion', async (t) => {

@@ -1,7 +1,8 @@
 // Tokens bound to a key of the client (RFC 9449), by openid-client where they succeed and by hand where they are refused.
-import { createHash } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import test from 'ava';
 import * as oidc from 'openid-client';
+import { sha256 } from '../../src/domain/secrets.ts';
 import { createBrowser } from '../helpers/browser.ts';
 import { type ClientKey, dpopProof, newKey } from '../helpers/client-keys.ts';
 import {
@@ -201,6 +202,22 @@ test('RFC 9449 §11.1: a proof is good once, in whatever process, also of many a
   );
   t.is(answers.filter(({ status }) => status === 200).length, 1);
   t.is((await refresh(app, refreshToken, key, beside)).status, 200, 'a retry brings another proof, and succeeds');
+});
+
+test('RFC 9449 §11.1: a proof that is dated ahead is remembered for as long as it is good', async (t) => {
+  const { app, key, refreshToken } = await bound();
+  const jti = randomUUID();
+  const iat = Math.floor(Date.now() / 1000) + 290;
+  const proof = await dpopProof(key, 'POST', TOKEN(), { jti, iat });
+  const body = { grant_type: 'refresh_token', refresh_token: refreshToken };
+  t.is((await post(app, body, proof)).status, 200);
+  const { client_id } = app.client;
+  const { rows } = await server.database.pool.query(
+    "SELECT extract(epoch FROM expires_at)::float8 AS until FROM oauth_tokens WHERE model = 'ReplayDetection' AND id_hash = $1",
+    [sha256(`${client_id.length}:${client_id}${jti}`)],
+  );
+  t.true(rows[0]?.until > iat + 300, JSON.stringify(rows));
+  t.is((await post(app, body, proof, beside)).status, 400);
 });
 
 test('RFC 9449 §10: a code that names a key by dpop_jkt is good for that key alone', async (t) => {

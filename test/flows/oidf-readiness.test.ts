@@ -40,6 +40,14 @@ test('a confidential client that does not use PKCE is not asked for it; nor for 
   t.false(arrived.url.searchParams.has('state'));
 });
 
+test('RFC 9700 §2.1.1: a client with a secret that registered require_pkce is not served without it', async (t) => {
+  const { rp } = await newApp(server, { require_pkce: true });
+  const { url } = await authorizationRequest(rp, WITHOUT_PKCE);
+  t.is(told(await createBrowser(server.issuer).go(url)).error, 'invalid_request');
+  t.truthy((await signIn(createBrowser(server.issuer), rp, person)).tokens.id_token);
+  await t.throwsAsync(newApp(server, { require_pkce: 'yes' }), { code: 'invalid_client_metadata' });
+});
+
 test('logo, policy and terms of an app are on the sign-in page, not only where it asks for consent', async (t) => {
   const { rp } = await newApp(server, {
     logo_uri: 'https://acme.example/logo.png',

@@ -373,6 +373,21 @@ for (const [what, prepare] of Object.entries(SINGLE_USE))
     for (const origin of both.origins) t.false(succeeded(await redeem(origin)), 'nor later');
   });
 
+for (const what of ['a DPoP proof at the token endpoint', 'a client assertion'])
+  promise(
+    `Redis emptied makes nothing good that was presented, and what is new is good at once: ${what}`,
+    async (t) => {
+      const prepare = SINGLE_USE[what];
+      if (!prepare) return t.fail();
+      const { redeem, succeeded } = await prepare();
+      t.true(succeeded(await redeem(both.origins[0])));
+      await both.redis.client.flushall();
+      for (const origin of both.origins) t.false(succeeded(await redeem(origin)));
+      const another = await prepare();
+      t.true(another.succeeded(await another.redeem(both.origins[1])));
+    },
+  );
+
 promise('RFC 6749 §4.1.2: a code brought to one process and then to the other ends what it gave', async (t) => {
   const app = await newApp(both.server);
   const [television_, till_] = [await television(), await till()];

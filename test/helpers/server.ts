@@ -77,6 +77,7 @@ export const startServer = async (
       accessTokenTtlSeconds: 1800,
       refreshTokenTtlSeconds: 604_800,
       sessionTtlSeconds: 3600,
+      sessionMaxSeconds: 2_592_000,
       refreshRetrySeconds: 60,
       // Tests try out many links and trips from one network; those that are about limits set their own.
       rateLimits: {

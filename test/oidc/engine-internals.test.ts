@@ -10,6 +10,7 @@ import {
   introspectAccessTokensFirst,
   introspectionJwt,
   logoutToken,
+  markEndedSessions,
   readResources,
   refuseResponseTypes,
   revokeGrantsFirst,
@@ -117,6 +118,25 @@ test('a client’s keys are made of its secret; those of the former one are trie
       metadata.client_secret,
     );
   }
+});
+
+test('a session is marked before it ends, and not where it gets another identifier', async (t) => {
+  const provider = new Provider('http://localhost', { features: { devInteractions: { enabled: false } } });
+  const marked: string[] = [];
+  let wasThere = false;
+  markEndedSessions(provider, async (uid) => {
+    marked.push(uid);
+    wasThere = (await provider.Session.findByUid(uid)) !== undefined;
+  });
+  const session = new provider.Session();
+  await session.save(60);
+  session.resetIdentifier();
+  await session.save(60);
+  t.deepEqual(marked, []);
+  await session.destroy();
+  t.deepEqual(marked, [session.uid]);
+  t.true(wasThere);
+  t.is(await provider.Session.findByUid(session.uid), undefined);
 });
 
 test('the engine asks ours whether a proof was there before, by issuer, identifier and expiry', async (t) => {

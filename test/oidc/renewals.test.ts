@@ -14,7 +14,7 @@ test.before(async () => {
   database = await testDatabase();
   const secrets = createSecrets('a master key of at least 32 bytes, for tests');
   const known = { generationOf: async () => 'the first' } as unknown as KnownClients;
-  const adapter = createAdapterFactory(createPostgresArtifacts(database.pool), known, secrets, 60);
+  const adapter = createAdapterFactory(createPostgresArtifacts(database.pool), known, secrets, 60, 3600);
   provider = new Provider('http://localhost', { adapter, ttl: { Grant: 60 } });
 });
 test.after.always(() => database?.close());

@@ -90,6 +90,26 @@ test('one identifier is registered once, in whatever spelling, by however many a
   t.deepEqual(answers.map(({ status }) => status).sort(), [201, 409, 409, 409]);
 });
 
+test('a type of details is one resource’s alone, of however many that claim it at once', async (t) => {
+  for (let round = 0; round < 5; round += 1) {
+    const type = {
+      type: `raced-${round}`,
+      description: { en: 'A race' },
+      fields: [{ name: 'amount', label: { en: 'Amount' }, required: true, max_length: 40 }],
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 4 }, (_, index) =>
+        rest.post(
+          '/admin/resources',
+          { ...NOTES, identifier: `https://race-${round}-${index}.example/`, authorization_details_types: [type] },
+          admin,
+        ),
+      ),
+    );
+    t.deepEqual(answers.map(({ status }) => status).sort(), [201, 422, 422, 422]);
+  }
+});
+
 test('resources are an administrator’s business alone', async (t) => {
   t.true((KEY_SCOPES as readonly string[]).includes('write:resources'));
   for (const [headers, status] of [

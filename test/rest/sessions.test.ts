@@ -72,6 +72,35 @@ test('a sign-in that is ended is gone with its tokens, and no other one', async 
   t.like(event, { type: 'session.ended', actor: id, target: id });
 });
 
+test('a browser that is signed out from elsewhere stays so, however many requests are under way with its cookie', async (t) => {
+  const { rp } = await newApp(server);
+  const { url } = await authorizationRequest(rp, { prompt: 'none' });
+  for (let round = 0; round < 3; round += 1) {
+    const { email } = await person();
+    const { auth } = await login(email);
+    const browser = await browse(email);
+    const cookie = browser
+      .cookies()
+      .map(({ name, value }) => `${name}=${value}`)
+      .join('; ');
+    const isIn = async (): Promise<boolean> => {
+      const { headers } = await fetch(url, { headers: { cookie }, redirect: 'manual' });
+      return !String(headers.get('location')).includes('login_required');
+    };
+    t.true(await isIn());
+    let going = true;
+    const thief = Array.from({ length: 12 }, async () => {
+      while (going) await isIn();
+    });
+    const there = (await list(auth)).find(({ kind }) => kind === 'browser');
+    t.is((await end(String(there?.id), auth)).status, 204);
+    going = false;
+    await Promise.all(thief);
+    t.false(await isIn());
+    t.false(await signedInThere(browser));
+  }
+});
+
 test('ending the sign-in that asks is a sign-out', async (t) => {
   const { email } = await person();
   const { auth } = await login(email);

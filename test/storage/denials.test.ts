@@ -29,6 +29,20 @@ test('without Redis the database remembers what was revoked', async (t) => {
   t.true(await denials.isDenied(id, now()));
 });
 
+test('what was revoked stays so for who believes that it has not expired yet', async (t) => {
+  const durable = createPostgresArtifacts(database.pool);
+  const every = [
+    createDenials(durable),
+    ...(redis ? [createDenials(durable, redis.client, `${redis.prefix}late:`)] : []),
+  ];
+  for (const denials of every) {
+    const id = randomUUID();
+    await denials.deny(id, now() - 30);
+    t.true(await denials.isDenied(id, now() - 1_800));
+    t.true(await denials.isDenied(id, now() + 600), 'by Redis alone, where there is one');
+  }
+});
+
 const scene = () => {
   if (!redis) throw new Error(NO_REDIS);
   const prefix = `${redis.prefix}${randomUUID()}:`;

@@ -31,8 +31,23 @@ const mustBeSound = (metadata: Metadata, name: string, fallback: string | undefi
     invalid(`${name} must be ${FAPI_ALGORITHMS.join(' or ')} for this profile`);
 };
 
-const isSmallKey = (jwk: Metadata): boolean =>
-  jwk.kty === 'RSA' && Buffer.from(String(jwk.n), 'base64url').length < 256;
+/** Bits of its modulus: as many as the number has, without leading zeros. */
+const bitsOf = (jwk: Metadata): number => {
+  const bytes = Buffer.from(String(jwk.n), 'base64url');
+  const first = bytes.findIndex((byte) => byte > 0);
+  return first < 0 ? 0 : (bytes.length - first) * 8 - (Math.clz32(bytes[first] ?? 0) - 24);
+};
+
+/**
+ * RFC 7518 §3.3, §4.3: an RSA key has 2048 bits or more. A smaller one is taken nowhere later on.
+ *
+ * @throws the engine's error.
+ */
+export const refuseSmallKeys = (metadata: Metadata): void => {
+  const keys = [(metadata.jwks as { keys?: unknown } | undefined)?.keys ?? []].flat() as unknown[];
+  if (keys.some((key) => Object(key).kty === 'RSA' && bitsOf(Object(key)) < 2048))
+    invalid('jwks: an RSA key needs 2048 bits or more');
+};
 
 const redirectUris = ({ redirect_uris, application_type }: Metadata): void => {
   for (const uri of [redirect_uris ?? []].flat()) {
@@ -71,8 +86,7 @@ const registration = (metadata: Metadata): void => {
     mustBeSound(metadata, `${name}_signed_response_alg`, 'PS256');
   for (const name of ['token_endpoint_auth_signing_alg', 'request_object_signing_alg', 'userinfo_signed_response_alg'])
     mustBeSound(metadata, name, undefined);
-  const keys = (metadata.jwks as { keys?: unknown } | undefined)?.keys;
-  if ([keys ?? []].flat().some((key) => isSmallKey(Object(key)))) invalid('jwks: an RSA key needs 2048 bits or more');
+  refuseSmallKeys(metadata);
   if (metadata.profile === 'fapi2-message-signing') messageSigning(metadata);
 };
 
@@ -93,6 +107,10 @@ export const fapi = {
   features: { fapi: { enabled: true, profile: (_ctx, client) => (isFapi(client) ? '2.0' : undefined) } },
   // §5.3.2.1: no rotation, which a retry would turn against an honest client; the token is bound to its key already.
   rotateRefreshToken: (ctx: KoaContextWithOIDC) => !isFapi(ctx.oidc.client),
-  // RFC 9700 §2.1.1: required where there is no secret, by the profile, and of whom nobody knows; checked wherever a client sends it.
-  pkce: { required: (_ctx, client) => client.clientAuthMethod === 'none' || isFapi(client) || isUnverified(client) },
+  // RFC 9700 §2.1.1: required where there is no secret, where the client registered so, by the profile, and of whom nobody knows; checked
+  // wherever a client sends it. OpenID Connect has clients with a secret do without.
+  pkce: {
+    required: (_ctx, client) =>
+      client.clientAuthMethod === 'none' || client.require_pkce === true || isFapi(client) || isUnverified(client),
+  },
 } satisfies Pick<Configuration, 'features' | 'rotateRefreshToken' | 'pkce'>;

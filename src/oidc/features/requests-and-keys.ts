@@ -1,5 +1,5 @@
 // What this service switches on of the engine, by subject: each file is a part of the configuration, with the rules that go with it.
-import type { Configuration } from 'oidc-provider';
+import { type Configuration, errors } from 'oidc-provider';
 import type { Secrets } from '../../domain/secrets.ts';
 import type { Outbound } from '../outbound.ts';
 import { algorithms } from './algorithms.ts';
@@ -32,7 +32,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
       'none',
     ],
     extraClientMetadata: {
-      // All but the last two are ours, and set by the adapter alone; no answer shows them.
+      // All but the last three are ours, and set by the adapter alone; no answer shows them.
       properties: [
         'first_party',
         'previous_secret',
@@ -41,10 +41,13 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
         'stored',
         ...REGISTRATION_METADATA,
         'profile',
+        'require_pkce',
         'token_exchange',
       ],
-      validator: (_ctx, key, _value, metadata) => {
+      validator: (_ctx, key, value, metadata) => {
         if (key === 'profile') holdToProfile(metadata);
+        if (key === 'require_pkce' && value !== undefined && typeof value !== 'boolean')
+          throw new errors.InvalidClientMetadata('require_pkce must be a boolean');
       },
     },
     features: {
