@@ -32,7 +32,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
       'none',
     ],
     extraClientMetadata: {
-      // All but the last two are ours, and set by the adapter alone; no answer shows them.
+      // All but the last three are ours, and set by the adapter alone; no answer shows them.
       properties: [
         'first_party',
         'previous_secret',
@@ -40,6 +40,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
         'secret_hash',
         'stored',
         ...REGISTRATION_METADATA,
+        'may_act',
         'profile',
         'token_exchange',
       ],
