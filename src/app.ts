@@ -78,11 +78,12 @@ import { createConnectedApps } from './oidc/connected-apps.ts';
 import { createDpopProofs } from './oidc/dpop-proofs.ts';
 import { createEngine } from './oidc/engine.ts';
 import { tellClientsOurselves } from './oidc/engine-internals.ts';
+import { TARGETS, TOKEN_EXCHANGE_PARAMETERS } from './oidc/exchange-parameters.ts';
 import { TOKEN_EXCHANGE } from './oidc/exchange-policy.ts';
 import { decoupled } from './oidc/features/decoupled.ts';
 import { createCertificates } from './oidc/features/mtls.ts';
 import { subjectsOf } from './oidc/features/pairwise.ts';
-import { TOKEN_EXCHANGE_PARAMETERS, tokenExchange } from './oidc/features/token-exchange.ts';
+import { tokenExchange } from './oidc/features/token-exchange.ts';
 import { createFirstPartyTokens } from './oidc/first-party-tokens.ts';
 import { createInteractions } from './oidc/interactions.ts';
 import { jwtAtTokenEndpoints } from './oidc/jwt-at-token-endpoints.ts';
@@ -220,8 +221,8 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     createDpopProofs(createReplays(stores.replays)),
   );
   const resourceTokens = createResourceTokens(provider, accounts, resources, jwts, keyring.publicKey);
-  const exchange = tokenExchange(resources, resourceTokens, accounts, audit);
-  engine.extend((one) => one.registerGrantType(TOKEN_EXCHANGE, exchange, TOKEN_EXCHANGE_PARAMETERS));
+  const exchange = tokenExchange(resources, resourceTokens, accounts, audit, subjectsOf(secrets));
+  engine.extend((one) => one.registerGrantType(TOKEN_EXCHANGE, exchange, TOKEN_EXCHANGE_PARAMETERS, TARGETS));
   // A grant of the platform's own apps may live for two lifetimes of its refresh tokens.
   const lifetimeSeconds = Math.max(2 * settings.refreshTokenTtlSeconds, settings.sessionTtlSeconds);
   const signIns = createSignInList(stores, knownClients, secrets, tokens.end, audit, lifetimeSeconds);

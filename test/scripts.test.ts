@@ -1,6 +1,7 @@
 // The scripts as an operator runs them: alone, and beside a running server on the same DATA_DIR.
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { Pool } from 'pg';
 import { openEmbedded } from '../src/storage/embedded.ts';
@@ -143,6 +144,54 @@ test.serial('an initial access token made beside the server registers as many cl
   t.is(await register(), 401);
 });
 
+test.serial('a resource made beside the server has tokens at once, and is refused a second time', async (t) => {
+  const resource = {
+    identifier: 'https://notes.example/',
+    name: 'Acme Notes',
+    scopes: [{ name: 'notes:read', description: { en: 'Read your notes', 'zh-CN': '读取您的笔记' } }],
+    default_scopes: ['notes:read'],
+  };
+  const asked = metadataFile(JSON.stringify(resource));
+  const made = answerOf(await script('create-resource', ['--metadata', asked]));
+  t.like(made, { ...resource, token_format: 'jwt', access_token_ttl_seconds: 1800 });
+  const client = answerOf(
+    await script(
+      'create-client',
+      ['--metadata', '-'],
+      '{"redirect_uris":[],"response_types":[],"grant_types":["client_credentials"]}',
+    ),
+  );
+  const response = await fetch(`${service.origin}/oauth/token`, {
+    method: 'POST',
+    body: new URLSearchParams({
+      grant_type: 'client_credentials',
+      client_id: client.client_id,
+      client_secret: client.client_secret,
+      resource: resource.identifier,
+    }),
+  });
+  t.like(await response.json(), { scope: 'notes:read', expires_in: 1800 });
+  t.regex((await script('create-resource', ['--metadata', asked])).stderr, /^resource_exists: /);
+});
+
+test.serial('keys that are rotated beside the server are published by it within 5 s', async (t) => {
+  const kids = async () => {
+    const { keys } = (await (await fetch(`${service.origin}/oauth/jwks`)).json()) as { keys: { kid: string }[] };
+    return keys.map(({ kid }) => kid);
+  };
+  const before = await kids();
+  const rotated = answerOf(await script('rotate-keys', [])) as { kid: string; alg: string; state: string }[];
+  const next = rotated.filter(({ kid }) => !before.includes(kid)).map(({ kid }) => kid);
+  t.is(next.length, 4, 'one of each algorithm');
+  const until = Date.now() + 5_000;
+  let published = await kids();
+  while (!next.every((kid) => published.includes(kid)) && Date.now() < until) {
+    await sleep(100);
+    published = await kids();
+  }
+  t.true([...before, ...next].every((kid) => published.includes(kid)));
+});
+
 test.serial('a first-party client is not asked for consent, and a public client gets no secret', async (t) => {
   const metadata = { redirect_uris: ['https://own.example/cb'], token_endpoint_auth_method: 'none' };
   const client = answerOf(
@@ -173,7 +222,15 @@ test.serial('a misspelt variable is warned of on stderr, and stdout stays JSON',
 
 test.serial('a script started through npm says the same', async (t) => {
   const { scripts } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  for (const name of ['create-user', 'reset-password', 'create-client', 'create-initial-access-token', 'migrate'])
+  for (const name of [
+    'create-user',
+    'reset-password',
+    'create-client',
+    'create-resource',
+    'create-initial-access-token',
+    'rotate-keys',
+    'migrate',
+  ])
     t.is(scripts[name], `node scripts/${name}.ts`);
 });
 
@@ -285,6 +342,16 @@ const wrong: [title: string, name: string, args: string[], says: RegExp][] = [
     clientOf({ ...redirect, client_id: 'optima_client' }),
     /^client_exists: .*optima_client/,
   ],
+  ['no metadata', 'create-resource', [], /--metadata is missing/],
+  ['no JSON', 'create-resource', ['--metadata', metadataFile('{')], /cannot be read: not JSON/],
+  ['no scopes', 'create-resource', clientOf({ identifier: 'https://a.example/', name: 'A' }), /^--metadata: .*scopes/],
+  [
+    'an identifier with a fragment',
+    'create-resource',
+    clientOf({ identifier: 'https://a.example/#b', name: 'A', scopes: [] }),
+    /^invalid_resource: .*fragment/,
+  ],
+  ['an option that it has not', 'rotate-keys', ['--now'], /--now.*usage/],
   ['a positional argument', 'migrate', ['--force'], /--force/],
   ['no file to write', 'backup', [], /--to is missing/],
   ['its key beside it in the clear', 'backup', ['--to', '/nowhere/x', '--with-secrets'], /needs --passphrase-file/],

@@ -100,6 +100,7 @@ export const conformancePlans = async ({ issuer, suite, alias, email }: PlanSett
       // FAPI 1.0, which this profile is of, knows no other binding.
       tls_client_certificate_bound_access_tokens: true,
       id_token_signed_response_alg: 'PS256',
+      backchannel_authentication_request_signing_alg: 'PS256',
       backchannel_token_delivery_mode: mode,
       ...(mode === 'ping' && { backchannel_client_notification_endpoint: `${base}/ciba-notification-endpoint` }),
     });

@@ -20,6 +20,8 @@ type Told = {
   errors?: { path: string; message: string }[] | undefined;
   /** RFC 6750 §3, for a 401 or 403. */
   challenge?: string;
+  /** Of the detail, what a page may show to whoever made the request. */
+  description?: string;
   retryAfterSeconds?: number | undefined;
 };
 
@@ -179,6 +181,7 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
       status: error.status,
       code: 'invalid_request',
       detail: wordsOf(error, error.status),
+      ...(error instanceof BodyError && { description: error.message }),
     };
   return { status: 500, code: 'server_error', detail: 'Something went wrong on our side.' };
 };
@@ -197,14 +200,17 @@ export const errorHandler = (issuer: string, pages: Pages, log: Logger): Middlew
   const metadata = resourceMetadataOf(issuer);
   const withMetadata = (challenge: string) => `${challenge}${challenge.includes(' ') ? ',' : ''} ${metadata}`;
 
-  const answer = (ctx: Context, { status, code, detail, errors, challenge, retryAfterSeconds }: Told): void => {
+  const answer = (
+    ctx: Context,
+    { status, code, detail, errors, challenge, description, retryAfterSeconds }: Told,
+  ): void => {
     const requestId: string = ctx.state.requestId;
     ctx.status = status;
     if (status === 503) ctx.set('Retry-After', RETRY_SECONDS);
     if (retryAfterSeconds !== undefined) ctx.set('Retry-After', String(retryAfterSeconds));
     if (challenge) ctx.set('WWW-Authenticate', withMetadata(challenge));
     if (wantsPage(ctx)) {
-      pages.render(ctx, 'error', { code, requestId });
+      pages.render(ctx, 'error', { code, requestId, ...(description !== undefined && { description }) });
       return;
     }
     if (status === 503 && ctx.path.startsWith('/oauth/')) {

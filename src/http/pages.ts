@@ -87,6 +87,8 @@ export type ViewData = MailLinkViews & {
     /** What is asked for there in detail. */
     details?: DetailLine[];
     alreadyGranted?: ScopeLine[];
+    /** … and at other APIs. */
+    grantedResources?: ResourceLine[];
   };
   /** Where the code that another device shows is typed. */
   device: { action: string; xsrf: string; userCode?: string | undefined; error?: DeviceFault | undefined };
@@ -286,11 +288,14 @@ function present<V extends View>(view: V, data: ViewData[V], locale: Locale): ob
   const placeShown = ({ ip, userAgent }: Place) => ({ ip: plainText(ip), userAgent: plainText(userAgent) });
 
   if (view === 'consent') {
-    const { scopes, claims = [], resources = [], details = [], alreadyGranted = [] } = data as ViewData['consent'];
+    const asked = data as ViewData['consent'];
+    const { scopes, claims = [], resources = [], details = [], alreadyGranted = [], grantedResources = [] } = asked;
     return {
       ...shown,
       scopes: scopes.map(line),
       alreadyGranted: alreadyGranted.map(line),
+      grantedResources: grantedResources.map(resourceShown),
+      grantedCount: alreadyGranted.length + grantedResources.flatMap((resource) => resource.scopes).length,
       resources: resources.map(resourceShown),
       details: details.map(detailShown),
       claims: claimList(claims),

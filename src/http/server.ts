@@ -6,6 +6,7 @@ import { inOrder } from './in-order.ts';
 import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
 import { securityHeaders } from './security-headers.ts';
+import { BodyError } from './validate.ts';
 
 export type ServerSettings = {
   issuer: string;
@@ -33,14 +34,20 @@ const getInstead =
     return redirect(ctx, parseForm);
   };
 
+/** Node takes a head of 16 KiB, and a browser sends cookies and more along: past this the address would be refused without a word. */
+const LONGEST_ADDRESS = 13 * 1024;
+
 const redirect = async (ctx: Context, parseForm: Middleware): Promise<void> => {
   await parseForm(ctx, async () => {});
   const body = Object.entries(Object(ctx.request.body));
   const query = new URLSearchParams();
   for (const [name, value] of body)
     for (const one of Array.isArray(value) ? value : [value]) query.append(name, String(one));
+  const address = `${ctx.path}?${query}`;
+  if (address.length > LONGEST_ADDRESS)
+    throw new BodyError(413, 'The request is too long. Push authorization requests of this size (RFC 9126).');
   ctx.status = 303;
-  ctx.redirect(`${ctx.path}?${query}`);
+  ctx.redirect(address);
 };
 
 /** A Koa application with everything that goes before the routes. */

@@ -4,9 +4,9 @@ import { z } from 'zod';
 
 /** The body cannot be read as what it should be; the words are for whoever sent it. */
 export class BodyError extends Error {
-  readonly status: 400 | 415;
+  readonly status: 400 | 413 | 415;
 
-  constructor(status: 400 | 415, message: string) {
+  constructor(status: 400 | 413 | 415, message: string) {
     super(message);
     this.status = status;
   }

@@ -36,6 +36,13 @@ const LIFE: Record<Told['kind'], { giveUpSeconds: number; firstRetry: number; la
 export const retrySecondsAfter = (kind: Told['kind'], attempts: number): number =>
   Math.min(LIFE[kind].firstRetry * 3 ** (attempts - 1), LIFE[kind].lastRetry);
 
+/**
+ * Whether the app will say the same again. Back-Channel Logout §2.8: with 400. CIBA §10.2: an app that takes the notification for none of its
+ * own is in need of its administrator; it fetches its tokens all the same.
+ */
+const isLastWord = (kind: Told['kind'], status: number): boolean =>
+  status === 400 || (kind === 'ping' && status > 400 && status < 500 && status !== 408 && status !== 429);
+
 const contextOf = (id: string) => `outgoing_calls:${id}`;
 
 export type ClientCalls = ReturnType<typeof createClientCalls>;
@@ -80,8 +87,9 @@ export const createClientCalls = (
       const request = await toRequest(call.clientId, told);
       if (request) {
         const { status } = await fetch(request.url, { ...request.init, redirect: 'manual', signal: abort.signal });
-        // Back-Channel Logout §2.8: 400 is the app's last word. CIBA §10.2: redirects are not followed.
-        if (status !== 200 && status !== 204) return await failed(call, told.kind, `status ${status}`, status === 400);
+        // CIBA §10.2: redirects are not followed.
+        if (status !== 200 && status !== 204)
+          return await failed(call, told.kind, `status ${status}`, isLastWord(told.kind, status));
         log.info({ call: call.id, kind: told.kind, client: call.clientId, attempt: call.attempts }, 'app told');
       }
       await store.remove(call);

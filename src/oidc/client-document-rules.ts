@@ -11,7 +11,13 @@ const AUTH_METHODS: ReadonlySet<unknown> = new Set(['none', 'private_key_jwt']);
 const GRANTS: ReadonlySet<string> = new Set(['authorization_code', 'refresh_token']);
 const WEB_URIS = ['client_uri', 'logo_uri', 'policy_uri', 'tos_uri', 'jwks_uri', 'initiate_login_uri'] as const;
 /** What a client cannot say of itself, what only an operator may, or would have us fetch yet another document for. */
-const LEFT_OUT: ReadonlySet<string> = new Set(['client_id', 'sector_identifier_uri', 'subject_type', 'token_exchange']);
+const LEFT_OUT: ReadonlySet<string> = new Set([
+  'client_id',
+  'may_act',
+  'sector_identifier_uri',
+  'subject_type',
+  'token_exchange',
+]);
 
 const refuse = (why: string): never => {
   throw new errors.InvalidClientMetadata(`client_id metadata document: ${why}`);

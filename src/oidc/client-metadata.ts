@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ExchangePolicy } from './exchange-policy.ts';
+import { ExchangePolicy, MayAct } from './exchange-policy.ts';
 
 const text = z.string().min(1).max(2000);
 const uris = z.array(text).max(100);
@@ -8,7 +8,8 @@ const words = z.array(z.string().min(1).max(200)).max(100);
 /**
  * What can be said of a client: the members of RFC 7591 §2, OIDC Registration §2, RP-Initiated Logout §3.1,
  * Back-Channel Logout §2.2, CIBA Core §4, RFC 8705, RFC 9101, RFC 9126,
- * RFC 9449, RFC 9701 and JARM that this server acts on or shows, and `profile` and `require_pkce`, which are ours. Which values they take, the engine's own rules say.
+ * RFC 9449, RFC 9701 and JARM that this server acts on or shows, and `profile`, `require_pkce`, `token_exchange` and `may_act`, which are ours. Which values they
+ * take, the engine's own rules say.
  */
 const members = {
   application_type: text,
@@ -38,6 +39,7 @@ const members = {
   jwks: z.looseObject({ keys: z.array(z.looseObject({})).max(100) }),
   jwks_uri: text,
   logo_uri: text,
+  may_act: MayAct,
   policy_uri: text,
   post_logout_redirect_uris: uris,
   profile: text,

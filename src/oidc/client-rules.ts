@@ -6,7 +6,7 @@ import { isInformative, isMetadata } from './client-metadata.ts';
 import { engineScope, foreignScopes } from './client-scopes.ts';
 import { needsSecretAsKey, storedSecret } from './client-secrets.ts';
 import { understoodMetadata } from './engine-internals.ts';
-import { ExchangePolicy, TOKEN_EXCHANGE } from './exchange-policy.ts';
+import { ExchangePolicy, MayAct, TOKEN_EXCHANGE } from './exchange-policy.ts';
 import { CIBA_GRANT } from './features/decoupled.ts';
 import { holdToProfile, refuseSmallKeys } from './features/fapi.ts';
 import { isLoopbackHost } from './loopback.ts';
@@ -76,6 +76,8 @@ export const createClientRules = (
       throw invalid(`token_exchange and the grant type ${TOKEN_EXCHANGE} come together`);
     if (exchanges && !ExchangePolicy.safeParse(metadata.token_exchange).success)
       throw invalid('token_exchange must be { resources: [identifier, …], impersonation?: boolean }');
+    if (metadata.may_act !== undefined && !MayAct.safeParse(metadata.may_act).success)
+      throw invalid('may_act must be { sub?: string, client_id?: string }, of which one at least');
     const bound = metadata.dpop_bound_access_tokens || metadata.tls_client_certificate_bound_access_tokens;
     if (exchanges && (metadata.token_endpoint_auth_method === 'none' || bound || metadata.profile !== undefined))
       throw invalid('token_exchange: for clients that authenticate, and whose tokens are not bound');

@@ -11,7 +11,7 @@ export const clientSecretHash = (secrets: Secrets, clientId: string, secret: str
 export const isClientSecret = (secrets: Secrets, clientId: string, presented: string, hash: string): boolean =>
   secrets.matches(purposeOf(clientId), presented, hash);
 
-/** What is stored of a secret: see decision 0020. */
+/** What is stored of a secret: see decision 0021. */
 export const storedSecret = (secrets: Secrets, clientId: string, secret: string, asKey: boolean): StoredSecret => ({
   hash: clientSecretHash(secrets, clientId, secret),
   sealed: asKey ? secrets.seal(secret, purposeOf(clientId)) : null,

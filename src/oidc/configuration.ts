@@ -16,6 +16,7 @@ import { ACR_PASSWORD, createInteractionPolicy } from './interaction-policy.ts';
 import { createLoadGrant } from './load-grant.ts';
 import type { Outbound, OutboundSettings } from './outbound.ts';
 import { FIRST_PARTY_CLIENT_ID, holders, type JwtSettings, signInTimes } from './own-resource.ts';
+import { inHelpfulWords } from './refusals.ts';
 import type { ResourceRegistry } from './resource-servers.ts';
 import { renewedFor } from './session-age.ts';
 
@@ -130,7 +131,13 @@ export const createConfiguration = (
       if (token.kind !== 'AccessToken') return undefined;
       if (token.aud !== settings.issuer) {
         const isJwt = token.resourceServer?.accessTokenFormat === 'jwt';
-        return { ...(isJwt && { grant_id: token.grantId }), ...exchanged.get(token) };
+        // RFC 8693 §4.4: for who is brought it, here or at the API.
+        const mayAct = token.accountId === undefined ? undefined : ctx?.oidc?.client?.may_act;
+        return {
+          ...(isJwt && { grant_id: token.grantId }),
+          ...(mayAct !== undefined && { may_act: mayAct }),
+          ...exchanged.get(token),
+        };
       }
       const user = holders.get(token) ?? (await accounts.find(token.accountId));
       // RFC 9068 §2.2.1. A token that is refreshed is of the sign-in that the first one was.
@@ -186,7 +193,7 @@ export const createConfiguration = (
       client.grantTypeAllowed('refresh_token') && refreshable(source.scopes),
     jwks,
     loadExistingGrant: createLoadGrant(consents),
-    renderError: (ctx, out, error) => pages.error(ctx, out, error),
+    renderError: (ctx, out, error) => pages.error(ctx, inHelpfulWords(ctx, out), error),
     routes: {
       ...decoupled.routes,
       authorization: '/oauth/authorize',

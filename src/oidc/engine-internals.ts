@@ -5,6 +5,7 @@ import { decodeProtectedHeader } from 'jose';
 import { type Client, errors, type KoaContextWithOIDC, Provider } from 'oidc-provider';
 import type { Secrets } from '../domain/secrets.ts';
 import { isClientSecret } from './client-secrets.ts';
+import { ENCRYPTED_HINT, isEncrypted } from './refusals.ts';
 import type { Replays } from './replays.ts';
 
 /** What known-clients.ts adds to the engine's client. */
@@ -244,8 +245,7 @@ export const takeIdTokensAlone = (provider: Provider): void => {
   const { validate } = IdToken;
   Object.assign(IdToken, {
     async validate(jwt: string, client: Client): Promise<unknown> {
-      if (jwt.split('.').length === 5)
-        throw new errors.InvalidRequest('id_token_hint is encrypted: send the signed ID Token that is inside');
+      if (isEncrypted(jwt)) throw new errors.InvalidRequest(ENCRYPTED_HINT);
       const verified = await validate.call(IdToken, jwt, client);
       const { typ = 'JWT' } = decodeProtectedHeader(jwt);
       if (typ !== 'JWT') throw new Error('not an ID token');

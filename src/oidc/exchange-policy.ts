@@ -9,3 +9,8 @@ export const ExchangePolicy = z.strictObject({
   /** Whether it may have a token that does not say who acts. */
   impersonation: z.boolean().default(false),
 });
+
+/** Who alone may act for the people whose tokens a client is given (`may_act`, RFC 8693 §4.4): all that is said of them holds. */
+export const MayAct = z
+  .strictObject({ sub: z.string().min(1).max(200).optional(), client_id: z.string().min(1).max(512).optional() })
+  .refine(({ sub, client_id }) => (sub ?? client_id) !== undefined, 'names nobody');

@@ -37,6 +37,8 @@ export type PendingInteraction = {
   details: Detail[];
   /** Identifier of a resource → scopes asked for there, and not granted yet. */
   resources: ResourceScopes;
+  /** Everything that is asked for, granted or not. */
+  asked: { scope: unknown; resource: unknown };
   /** Asked for again: granted before. */
   grantedScopes: string[];
 };
@@ -136,6 +138,7 @@ export const createInteractions = (
         scopes: missingOIDCScope,
         claims: missingOIDCClaims,
         resources: missingResourceScopes,
+        asked: { scope: params.scope, resource: params.resource },
         details: (prompt.details as Missing).rar ?? [],
         grantedScopes: (text(params.scope)?.split(' ') ?? []).filter(
           (scope) => Object.hasOwn(SCOPES, scope) && !missingOIDCScope.includes(scope),
@@ -192,7 +195,8 @@ export const createInteractions = (
       for (const [resource, scopes] of Object.entries(missingResourceScopes ?? {}))
         grant.addResourceScope(resource, scopes.join(' '));
       const { rar = [] } = prompt.details as Missing;
-      for (const detail of rar) grant.addRar(detail as never);
+      // Of this time alone: what was agreed to before is in the tokens of then, and would make the grant grow without end.
+      if (rar.length > 0) grant.rar = rar as never;
       const savedId = await (found ? renew(found) : grant.save());
       const scopes = grant.getOIDCScope().split(' ').filter(Boolean);
       const claims = grant.getOIDCClaims();

@@ -1,4 +1,5 @@
 import type { Middleware } from 'koa';
+import type { KoaContextWithOIDC } from 'oidc-provider';
 
 /** RFC 6749 §5.2 and §4.1.2.1, RFC 8628 §3.1, CIBA Core §13: the engine calls it an invalid request. */
 const NOT_REGISTERED_FOR = /^(requested grant type|\S+) is not allowed for this client$/;
@@ -12,6 +13,17 @@ const WORDS: Record<string, string> = {
 };
 
 type Refusal = { error?: unknown; error_description?: unknown };
+
+/** Of a hint that is encrypted: to a key that only the client has, so that it decrypts it first (OIDC Core §3.1.2.1, RP-Initiated Logout §4). */
+export const ENCRYPTED_HINT = 'id_token_hint is encrypted: send the signed ID Token that is inside';
+
+export const isEncrypted = (jwt: unknown): boolean => typeof jwt === 'string' && jwt.split('.').length === 5;
+
+/** What a page says is wrong. The engine reads the hint of a sign-out before anybody is asked whether it can be one. */
+export const inHelpfulWords = <T extends { error_description?: string }>({ oidc }: KoaContextWithOIDC, told: T): T =>
+  told.error_description === 'could not decode id_token_hint' && isEncrypted(oidc.params?.id_token_hint)
+    ? { ...told, error_description: ENCRYPTED_HINT }
+    : told;
 
 /** The same in the address that an app is called back at. */
 const inAddress = (location: string): string => {
@@ -30,4 +42,6 @@ export const nameRefusals: Middleware = async (ctx, next) => {
   const { error, error_description: words } = told;
   if (error === 'invalid_request' && NOT_REGISTERED_FOR.test(String(words))) told.error = 'unauthorized_client';
   if (words === undefined && WORDS[error] !== undefined) told.error_description = WORDS[error];
+  const { oidc } = ctx as unknown as Partial<KoaContextWithOIDC>;
+  if (oidc) Object.assign(told, inHelpfulWords({ oidc } as KoaContextWithOIDC, told as { error_description?: string }));
 };

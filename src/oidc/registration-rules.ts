@@ -57,6 +57,8 @@ const refuseExchange = (metadata: Metadata): void => {
       'invalid_client_metadata',
       'grant_types: token exchange is not for clients that register themselves',
     );
+  if (metadata.may_act != null)
+    throw new RegistrationError('invalid_client_metadata', 'may_act: who may act is for the operator to say');
 };
 
 /** RFC 7591 §3.2.1 lets a server replace what it does not know. */

@@ -93,6 +93,20 @@ test('§2.4, §2.5: sign-out by an app tells every app of the session, with its 
   t.is(one.calls.length + two.calls.length, 2, 'once each');
 });
 
+test('§2.4, OIDC Core §8.1: a client that knows people by pairwise names is told by its own, as its ID token has it', async (t) => {
+  const person = await newPerson(server);
+  const app = await appServer(t);
+  const { rp, client } = await newRp(app, { subject_type: 'pairwise' });
+  const browser = createBrowser(server.issuer);
+  const { tokens } = await signIn(browser, rp, person);
+  await browser.submit(await browser.go('/oauth/logout'), 'sign-out');
+  const [call] = await app.called(1);
+  if (!call) return t.fail();
+  const { payload } = await read(call, client.client_id);
+  t.is(payload.sub, tokens.claims()?.sub);
+  t.not(payload.sub, person.id);
+});
+
 const endings: Record<string, (person: Person, browser: Browser) => Promise<void>> = {
   'a sign-in ended in the list of sessions': async (person) => {
     const login = await post('/auth/login', { email: person.email, password: person.password });

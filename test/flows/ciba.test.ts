@@ -1,5 +1,6 @@
 // OpenID Connect CIBA Core 1.0, poll and ping: an app asks, and the person approves on their account page.
 import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { decodeJwt } from 'jose';
 import * as oidc from 'openid-client';
@@ -182,6 +183,29 @@ test('§10.2: an endpoint that fails is tried again, one that redirects is not f
   t.false(JSON.stringify(rows).includes(String(auth_req_id)));
   await shaky.called(2);
   t.false(till.calls.some(({ path }) => path === '/stolen'));
+});
+
+test('§10.2: an endpoint that takes the notification for none of its own is not asked again, and the app has its tokens', async (t) => {
+  const person = await newPerson(server);
+  const { browser } = await atAccount(person);
+  const strict = await startAppServer('https');
+  t.teardown(() => strict.close());
+  strict.answerBy((_call, res) => res.writeHead(401).end());
+  const { client } = await newTill({
+    backchannel_token_delivery_mode: 'ping',
+    backchannel_client_notification_endpoint: `${strict.origin}/pinged`,
+  });
+  const { auth_req_id } = await ask(client, { login_hint: person.email, client_notification_token: 'not-mine' });
+  await decide(browser, 'approve');
+  await strict.called(1);
+  const kept = async () => {
+    const asked = 'SELECT next_attempt_at, last_error FROM outgoing_calls WHERE client_id = $1';
+    return (await server.database.pool.query(asked, [client.client_id])).rows[0];
+  };
+  for (const until = Date.now() + 15_000; (await kept())?.last_error === null && Date.now() < until; ) await sleep(50);
+  t.deepEqual(await kept(), { next_attempt_at: null, last_error: 'status 401' });
+  t.is(strict.calls.length, 1);
+  t.truthy((await poll(client, auth_req_id)).id_token);
 });
 
 test('a ping endpoint that leads into a private network is not called', async (t) => {
@@ -543,6 +567,15 @@ test('§7.1.1: a request may be signed, and has to be where the client says so; 
     await signed(claims({ aud: 'https://other.example' }), key),
     await signed(claims({ exp: Math.floor(Date.now() / 1000) - 60 }), key),
     await signed(claims({ iss: 'other' }), key),
+    await signed(claims({ iss: undefined }), key),
+    await signed(claims({ aud: undefined }), key),
+    await signed(claims({ exp: undefined }), key),
+    await signed(claims({ nbf: undefined }), key),
+    await signed(claims({ jti: undefined }), key),
+    // FAPI-CIBA §5.2.2: of the last hour, and for an hour.
+    await signed(claims({ exp: Math.floor(Date.now() / 1000) + 4_200 }), key),
+    await signed(claims({ nbf: Math.floor(Date.now() / 1000) - 4_200 }), key),
+    await signed(claims({ nbf: Math.floor(Date.now() / 1000) + 600 }), key),
   ])
     t.is((await send({ request })).error, 'invalid_request');
   await t.throwsAsync(newTill({ backchannel_authentication_request_signing_alg: 'HS256' }), {

@@ -354,7 +354,11 @@ test.serial('RFC 8693 §5: no client gives itself the right to exchange tokens, 
   };
   const letIn = bearer(await initialToken());
   for (const headers of [{}, letIn])
-    for (const asked of [exchange, { ...exchange, grant_types: ['authorization_code'] }]) {
+    for (const asked of [
+      exchange,
+      { ...exchange, grant_types: ['authorization_code'] },
+      { may_act: { client_id: 'somebody' } },
+    ]) {
       const { status, body } = await rest.post('/oauth/register', { ...PUBLIC, ...asked }, headers);
       t.is(status, 400);
       t.is(body.error, 'invalid_client_metadata');

@@ -75,6 +75,30 @@ test('a form of more than 16 KiB is refused with 413', async (t) => {
   }
 });
 
+test('a request by POST that makes too long an address is refused with a word; a shorter one arrives', async (t) => {
+  const { rp } = await newApp(server);
+  const { url } = await authorizationRequest(rp);
+  const posted = (state: string, headers = {}) => {
+    const body = new URLSearchParams(url.searchParams);
+    body.set('state', state);
+    return createBrowser(server.issuer).go(url.pathname, { method: 'POST', body, headers });
+  };
+  for (const length of [13_500, 15_000, 15_500]) {
+    const page = await posted('a'.repeat(length));
+    t.is(page.status, 413, String(length));
+    t.regex(page.html, /RFC 9126/);
+  }
+  // What a form may have as it is, an address has escaped.
+  const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+  const raw = `${url.searchParams}&ui_locales=${'é'.repeat(2_400)}`;
+  t.is((await createBrowser(server.issuer).go(url.pathname, { method: 'POST', body: raw, headers })).status, 413);
+  const arrived = await posted('a'.repeat(12_000));
+  t.is(arrived.status, 200);
+  t.regex(arrived.html, /id="sign-in"/);
+  const told = await posted('a'.repeat(15_000), json);
+  t.is(told.status, 413);
+});
+
 test('a body far too large for the engine’s own endpoints is refused, not read', async (t) => {
   const body = new URLSearchParams({ grant_type: 'client_credentials', big: 'a'.repeat(100_000) });
   for (const path of ['/oauth/token', '/oauth/introspect', '/oauth/revoke', '/oauth/logout/confirm']) {

@@ -189,6 +189,24 @@ test('FAPI 2.0 SP §5.3.2.1: an assertion is for the issuer, as a string; every 
   }
 });
 
+test('FAPI 2.0 SP §5.3.2.1: clocks may differ by ten seconds; what is signed more than a minute from now is refused', async (t) => {
+  const of = await app();
+  const started = await authorizationRequest(of.rp, OFFLINE);
+  const request = Object.fromEntries(started.url.searchParams);
+  const soon = (seconds: number) => Math.floor(Date.now() / 1000) + seconds;
+  const at = async (changes: Record<string, unknown>) =>
+    post('/oauth/par', { ...request, ...(await proven(of, { exp: soon(200), ...changes })) });
+  t.is((await at({ iat: soon(8), nbf: soon(8) })).status, 201);
+  for (const changes of [{ iat: soon(90) }, { nbf: soon(90) }, { iat: soon(90), nbf: soon(90) }])
+    t.is((await at(changes)).error, 'invalid_client', JSON.stringify(changes));
+  const signing = await app(SIGNING());
+  const ask = async (claims: Record<string, unknown>) =>
+    post('/oauth/par', { request: await requestObject(signing, claims), ...(await proven(signing)) });
+  t.is((await ask({ iat: soon(8), nbf: soon(8), exp: soon(60) })).status, 201);
+  for (const claims of [{ iat: soon(90) }, { nbf: soon(90), exp: soon(200) }])
+    t.is((await ask(claims)).error, 'invalid_request_object', JSON.stringify(claims));
+});
+
 test('FAPI 2.0 SP §5.4.1: an assertion by RS256 is refused, though the key is the client’s', async (t) => {
   const { importJWK, exportJWK } = await import('jose');
   const { kty, n, e } = key.jwk;
@@ -241,6 +259,30 @@ test('FAPI 2.0 SP §5.3.2.1: a refresh token does not rotate, and needs authenti
     (await post('/oauth/token', { ...refresh, client_id: of.client.client_id }, await proof())).error,
     'invalid_client',
   );
+});
+
+test('FAPI 2.0 SP §5.3.2.1: a refresh token that does not rotate is retried at will, and is worth nothing to anybody else', async (t) => {
+  const of = await app();
+  const dpop = await newKey();
+  const send = async (by: Awaited<ReturnType<typeof app>>, body: Record<string, string>, key = dpop) =>
+    post('/oauth/token', { ...body, ...(await proven(by)) }, { dpop: await dpopProof(key, 'POST', TOKEN()) });
+  const first = await send(of, await code(of));
+  const refresh = { grant_type: 'refresh_token', refresh_token: String(first.body.refresh_token) };
+  // Lost answers, two tabs: none of it is a reuse.
+  const retries = await Promise.all(Array.from({ length: 5 }, () => send(of, refresh)));
+  t.deepEqual(
+    retries.map(({ status }) => status),
+    [200, 200, 200, 200, 200],
+  );
+  const stranger = await app();
+  t.is((await send(stranger, refresh)).error, 'invalid_grant');
+  t.is((await send(stranger, refresh, await newKey())).error, 'invalid_grant');
+  t.is((await post('/oauth/token', { ...refresh, ...(await proven(of)) })).status, 400, 'without a proof of a key');
+  const gone = await send(of, refresh);
+  t.is(gone.status, 200, 'its owner loses nothing by the attempts');
+  const body = new URLSearchParams({ token: refresh.refresh_token, ...(await proven(of)) });
+  t.is((await fetch(`${server.issuer}/oauth/revoke`, { method: 'POST', body })).status, 200);
+  t.is((await send(of, refresh)).error, 'invalid_grant');
 });
 
 test('FAPI 2.0 SP §5.3.2.2: a code is good once', async (t) => {

@@ -24,7 +24,7 @@ const withTokens = async (metadata: Record<string, unknown> = {}) => {
 const userinfo = (authorization?: string) =>
   fetch(`${server.issuer}/oauth/userinfo`, authorization === undefined ? {} : { headers: { authorization } });
 
-test('introspection tells a confidential client all about its own token', async (t) => {
+test('RFC 7662 §2.2: introspection tells a confidential client all about its own token', async (t) => {
   const { client, rp, accessToken, refreshToken } = await withTokens();
   const access = await oidc.tokenIntrospection(rp, accessToken);
   t.like(access, {
@@ -43,7 +43,7 @@ test('introspection tells a confidential client all about its own token', async 
     t.true((await oidc.tokenIntrospection(rp, accessToken, { token_type_hint: hint })).active, hint);
 });
 
-test('a resource server, being a confidential client, may ask about any access token, and about no refresh token but its own', async (t) => {
+test('RFC 7662 §2.1: a resource server, being a confidential client, may ask about any access token, and about no refresh token but its own', async (t) => {
   const { client, accessToken, refreshToken } = await withTokens();
   const resourceServer = await newApp(server, {
     grant_types: ['client_credentials'],
@@ -54,13 +54,13 @@ test('a resource server, being a confidential client, may ask about any access t
   t.deepEqual(await oidc.tokenIntrospection(resourceServer.rp, refreshToken), { active: false });
 });
 
-test('of an unknown token introspection says that it is not active, and nothing else', async (t) => {
+test('RFC 7662 §2.2: of an unknown token introspection says that it is not active, and nothing else', async (t) => {
   const { rp } = await newApp(server);
   for (const token of ['unknown', 'A'.repeat(43), 'a.b.c', '\0', '{"kind":"AccessToken"}'])
     t.deepEqual(await oidc.tokenIntrospection(rp, token), { active: false }, token);
 });
 
-test('a public client learns of its own tokens only', async (t) => {
+test('RFC 7662 §4: a public client learns of its own tokens only', async (t) => {
   const theirs = await withTokens();
   const open = await withTokens({ token_endpoint_auth_method: 'none' });
   t.true((await oidc.tokenIntrospection(open.rp, open.accessToken)).active);
@@ -68,7 +68,7 @@ test('a public client learns of its own tokens only', async (t) => {
   t.deepEqual(await oidc.tokenIntrospection(open.rp, theirs.refreshToken), { active: false });
 });
 
-test('introspection without the client’s secret tells nothing', async (t) => {
+test('RFC 7662 §2.1: introspection without the client’s secret tells nothing', async (t) => {
   const { client, accessToken } = await withTokens();
   for (const [body, status] of [
     [{ token: accessToken }, 400],
@@ -84,7 +84,7 @@ test('introspection without the client’s secret tells nothing', async (t) => {
   }
 });
 
-test('a revoked access token is dead, its refresh token with it (RFC 7009 §2.1: MAY); the consent stays', async (t) => {
+test('RFC 7009 §2.1: a revoked access token is dead, its refresh token with it (MAY); the consent stays', async (t) => {
   const { rp } = await newApp(server);
   const browser = createBrowser(server.issuer);
   const { tokens } = await signIn(browser, rp, person, { scope: 'openid offline_access', prompt: 'consent' });
@@ -95,7 +95,7 @@ test('a revoked access token is dead, its refresh token with it (RFC 7009 §2.1:
   t.is((await signIn(browser, rp, person, { prompt: 'none' })).tokens.claims()?.sub, person.id);
 });
 
-test('a revoked refresh token takes its whole grant with it (RFC 7009 §2.1)', async (t) => {
+test('RFC 7009 §2.1: a revoked refresh token takes its whole grant with it', async (t) => {
   const { rp, accessToken, refreshToken } = await withTokens();
   const next = await oidc.refreshTokenGrant(rp, refreshToken);
   await oidc.tokenRevocation(rp, next.refresh_token ?? '');
@@ -104,7 +104,7 @@ test('a revoked refresh token takes its whole grant with it (RFC 7009 §2.1)', a
   t.is(await refusal(oidc.refreshTokenGrant(rp, next.refresh_token ?? '')), 'invalid_grant');
 });
 
-test("nobody revokes another client's token, and nobody learns that there was one", async (t) => {
+test("RFC 7009 §2.1: nobody revokes another client's token, and nobody learns that there was one", async (t) => {
   const { rp, accessToken, refreshToken } = await withTokens();
   for (const metadata of [{}, { token_endpoint_auth_method: 'none' }]) {
     const stranger = await newApp(server, metadata);
@@ -115,14 +115,14 @@ test("nobody revokes another client's token, and nobody learns that there was on
   t.true((await oidc.tokenIntrospection(rp, refreshToken)).active);
 });
 
-test('revoking what is unknown, or already revoked, is fine', async (t) => {
+test('RFC 7009 §2.2: revoking what is unknown, or already revoked, is fine', async (t) => {
   const { rp, accessToken } = await withTokens();
   await oidc.tokenRevocation(rp, accessToken);
   await t.notThrowsAsync(oidc.tokenRevocation(rp, accessToken));
   await t.notThrowsAsync(oidc.tokenRevocation(rp, 'unknown'));
 });
 
-test('revocation needs the client’s secret, and a token', async (t) => {
+test('RFC 7009 §2.1: revocation needs the client’s secret, and a token', async (t) => {
   const { client, rp, accessToken } = await withTokens();
   const post = (form: Record<string, string>) =>
     fetch(`${server.issuer}/oauth/revoke`, { method: 'POST', body: new URLSearchParams(form) });
@@ -132,7 +132,7 @@ test('revocation needs the client’s secret, and a token', async (t) => {
   t.true((await oidc.tokenIntrospection(rp, accessToken)).active);
 });
 
-test('userinfo without a good token is a 401 with WWW-Authenticate', async (t) => {
+test('RFC 6750 §3: userinfo without a good token is a 401 with WWW-Authenticate', async (t) => {
   const { rp, accessToken, refreshToken } = await withTokens();
   const none = await userinfo();
   t.true(none.status === 400 || none.status === 401, String(none.status));

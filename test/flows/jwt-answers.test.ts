@@ -264,6 +264,7 @@ test('RFC 9701 §5: who registered for encryption gets nothing in the clear', as
 test('RFC 9701 §8.1: an introspection answer is no access token, and no ID token', async (t) => {
   const asker = await register(server, { redirect_uris: [CALLBACK] });
   const { text } = await introspect(asker, await login(), JWT);
+  t.is(decodeProtectedHeader(text).typ, 'token-introspection+jwt');
   for (const path of ['/users/me', '/oauth/userinfo'])
     t.is(
       (

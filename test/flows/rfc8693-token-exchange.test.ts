@@ -50,8 +50,8 @@ test.before(async () => {
 test.after.always(() => server?.close());
 
 /** An app's token for an API, of somebody who has allowed it. */
-const tokenFor = async (resource: string, who = person) => {
-  const { rp } = await newApp(server);
+const tokenFor = async (resource: string, who = person, metadata: Record<string, unknown> = {}) => {
+  const { rp } = await newApp(server, metadata);
   const started = await authorizationRequest(rp, { resource, scope: 'read', nonce: undefined });
   const browser = createBrowser(server.issuer);
   const arrived = await passThrough(browser, await browser.go(started.url), who);
@@ -113,6 +113,135 @@ test('§2.1: with an actor_token the actor is whose token that is; somebody else
   t.is(await refusal(exchange(impersonator.rp, token, actor)), 'invalid_request');
   t.is(await refusal(exchange(front.rp, token, { actor_token: own.access_token })), 'invalid_request');
   t.is(await refusal(exchange(front.rp, token, { actor_token_type: ACCESS_TOKEN })), 'invalid_request');
+});
+
+test('§4.1: a person who acts is named as the client’s tokens name them, pairwise too', async (t) => {
+  for (const subject_type of ['public', 'pairwise']) {
+    const { rp } = await newApp(server, {
+      subject_type,
+      grant_types: ['authorization_code', GRANT],
+      token_exchange: { resources: [BACK] },
+    });
+    const [customer, agent] = [await newPerson(server), await newPerson(server)];
+    const tokenOf = async (who: Person) => {
+      const started = await authorizationRequest(rp, { resource: FRONT, scope: 'read', nonce: undefined });
+      const browser = createBrowser(server.issuer);
+      const arrived = await passThrough(browser, await browser.go(started.url), who);
+      return (await redeem(rp, arrived.url, started)).access_token;
+    };
+    const subject = await tokenOf(customer);
+    const actor = await tokenOf(agent);
+    const answer = await exchange(rp, subject, { actor_token: actor, actor_token_type: ACCESS_TOKEN });
+    const claims = decodeJwt(answer.access_token);
+    t.is(claims.sub, decodeJwt(subject).sub);
+    t.is((claims.act as { sub?: string }).sub, decodeJwt(actor).sub);
+    t.is(JSON.stringify(claims).includes(agent.id), subject_type === 'public');
+  }
+});
+
+test('§4.4: a token that says who may act is exchanged for nobody else, JWT or opaque, on their own behalf or not', async (t) => {
+  const named = { client_id: front.client.client_id };
+  const { token } = await tokenFor(FRONT, person, { may_act: named });
+  t.deepEqual(decodeJwt(token).may_act, named);
+  t.deepEqual((await oidc.tokenIntrospection(front.rp, token)).may_act as unknown, named);
+  const answer = await exchange(front.rp, token);
+  t.like(decodeJwt(answer.access_token), { sub: person.id, act: { client_id: front.client.client_id } });
+  t.is(await refusal(exchange(impersonator.rp, token)), 'invalid_request');
+
+  const { token: theirs } = await tokenFor(FRONT, person, { may_act: { sub: impersonator.client.client_id } });
+  t.is(decodeJwt((await exchange(impersonator.rp, theirs)).access_token).act, undefined, 'and may do so unnamed');
+  t.is(await refusal(exchange(front.rp, theirs)), 'invalid_request');
+
+  // All that is said of them has to hold.
+  const { token: both } = await tokenFor(FRONT, person, { may_act: { ...named, sub: 'somebody else' } });
+  t.is(await refusal(exchange(front.rp, both)), 'invalid_request');
+
+  const resource = 'https://opaque-may-act.example/';
+  await register(resource, [front.client.client_id, impersonator.client.client_id], 'opaque');
+  const { token: opaque } = await tokenFor(resource, person, { may_act: named });
+  t.deepEqual((await oidc.tokenIntrospection(front.rp, opaque)).may_act as unknown, named);
+  t.truthy((await exchange(front.rp, opaque)).access_token);
+  t.is(await refusal(exchange(impersonator.rp, opaque)), 'invalid_request');
+});
+
+test('§4.4: a chain goes on with who may act for the one before: what is exchanged says so for its own client', async (t) => {
+  const last = await service({ resources: [BACK] });
+  const middle = await newApp(server, {
+    redirect_uris: [],
+    response_types: [],
+    grant_types: ['client_credentials', GRANT],
+    token_exchange: { resources: [FRONT] },
+    may_act: { client_id: last.client.client_id },
+  });
+  const resource = 'https://first.example/';
+  await register(resource, [middle.client.client_id]);
+  const { token } = await tokenFor(resource);
+  const exchanged = await exchange(middle.rp, token, { resource: FRONT });
+  t.like(decodeJwt(exchanged.access_token), { may_act: { client_id: last.client.client_id } });
+  t.is(await refusal(exchange(front.rp, exchanged.access_token)), 'invalid_request', 'though it may ask about it');
+});
+
+test('§4.4: who may act is said by an administrator, and names somebody', async (t) => {
+  for (const may_act of [{}, 'front', { client_id: '' }, { client_id: 7 }, { sub: 'x', iss: 'https://other.example' }])
+    await t.throwsAsync(
+      server.clients.register({ redirect_uris: ['https://app.example/cb'], may_act }),
+      { code: 'invalid_client_metadata', message: /may_act/ },
+      JSON.stringify(may_act),
+    );
+});
+
+test('§2.1, §2.2.2: several targets at once are an invalid_target, the same one named both ways is one', async (t) => {
+  const { token } = await tokenFor(FRONT);
+  const send = async (more: [string, string][]) => {
+    const { client_id, client_secret } = front.client;
+    const body = new URLSearchParams({
+      grant_type: GRANT,
+      client_id,
+      client_secret: String(client_secret),
+      subject_token: token,
+      subject_token_type: ACCESS_TOKEN,
+    });
+    for (const [name, value] of more) body.append(name, value);
+    const response = await fetch(`${server.origin}/oauth/token`, { method: 'POST', body });
+    return { status: response.status, ...((await response.json()) as Record<string, unknown>) };
+  };
+  t.is(
+    (
+      await send([
+        ['resource', BACK],
+        ['audience', BACK],
+      ])
+    ).status,
+    200,
+  );
+  for (const more of [
+    [
+      ['resource', BACK],
+      ['resource', FRONT],
+    ],
+    [
+      ['resource', BACK],
+      ['resource', BACK],
+    ],
+    [
+      ['audience', BACK],
+      ['audience', FRONT],
+    ],
+    [
+      ['resource', BACK],
+      ['audience', FRONT],
+    ],
+  ] as [string, string][][])
+    t.like(await send(more), { status: 400, error: 'invalid_target' }, JSON.stringify(more));
+  for (const twice of ['scope', 'subject_token', 'subject_token_type'])
+    t.like(
+      await send([
+        [twice, 'read'],
+        [twice, 'read'],
+      ]),
+      { status: 400, error: 'invalid_request' },
+      twice,
+    );
 });
 
 test('§5: at the API that a token is for already, it becomes one for less, and never for more', async (t) => {

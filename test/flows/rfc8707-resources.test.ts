@@ -256,10 +256,31 @@ test('step-up asks for what is new alone, also in another browser; what was allo
 
   const more = await authorizationRequest(rp, { resource: NOTES, scope: 'notes:read notes:write', nonce: undefined });
   const asked = await browser.go(more.url);
-  t.regex(asked.html, /Change your/);
-  t.notRegex(asked.html, /Read your notes/);
+  const [wanted = '', before = ''] = asked.html.split('<details>');
+  t.regex(wanted, /Change your/);
+  t.notRegex(wanted, /Read your notes/);
+  t.regex(before, /Allowed before <span class="count">1<[\s\S]*Acme Notes[\s\S]*notes\.example[\s\S]*Read your notes/);
+  t.notRegex(before, /Change your/);
   const arrived = await browser.submit(asked, 'allow');
   t.is((await redeem(rp, arrived.url, more)).scope, 'notes:read notes:write');
+});
+
+test('what was allowed before is listed by whose it is: ours, and each API’s', async (t) => {
+  const { rp } = await newApp(server);
+  const browser = createBrowser(server.issuer);
+  const scope = 'openid notes:read';
+  const first = await authorizationRequest(rp, { resource: NOTES, scope });
+  await passThrough(browser, await browser.go(first.url), person);
+  const more = await authorizationRequest(rp, { resource: NOTES, scope: `${scope} email notes:write` });
+  const [wanted = '', before = ''] = (await browser.go(more.url)).html.split('<details>');
+  t.regex(wanted, /See your email address[\s\S]*Acme Notes[\s\S]*Change your/);
+  t.notRegex(wanted, /Read your notes|Know you by/);
+  t.regex(before, /<span class="count">2<[\s\S]*Know you by[\s\S]*Acme Notes[\s\S]*Read your notes/);
+  // Of another API it says nothing, though its scopes have the same names.
+  const other = await authorizationRequest(rp, { resource: MAILS, scope: 'openid notes:read' });
+  const [there = '', ours = ''] = (await browser.go(other.url)).html.split('<details>');
+  t.regex(there, /Acme Mails[\s\S]*Read your notes/);
+  t.notRegex(ours, /Acme|Read your notes/);
 });
 
 test('an app of the platform is granted what it asks for at a resource', async (t) => {

@@ -3,6 +3,7 @@ import test from 'ava';
 import { decodeJwt } from 'jose';
 import * as oidc from 'openid-client';
 import { createBrowser } from '../helpers/browser.ts';
+import { newKey } from '../helpers/client-keys.ts';
 import {
   authorizationRequest,
   newApp,
@@ -104,6 +105,25 @@ test('who has agreed to one payment is asked again for the next one', async (t) 
   t.is(told(await browser.go(silent.url)).error, 'consent_required');
 });
 
+test('what was agreed to is in its own tokens, and does not pile up in the grant', async (t) => {
+  const { rp } = await newApp(server, TYPES);
+  const payer = await newPerson(server);
+  const browser = createBrowser(server.issuer);
+  const sizes: number[] = [];
+  for (const amount of ['10 EUR', '20 EUR', '30 EUR']) {
+    const started = await asking(rp, [{ ...detail, amount }]);
+    const arrived = await passThrough(browser, await browser.go(started.url), payer);
+    const { access_token } = await redeem(rp, arrived.url, started);
+    t.deepEqual(decodeJwt(access_token).authorization_details, [{ ...detail, amount }]);
+    const { rows } = await server.database.pool.query(
+      "SELECT sum(length(payload)) AS size FROM oauth_tokens WHERE model = 'Grant' AND account_id = $1",
+      [payer.id],
+    );
+    sizes.push(Number(rows[0].size));
+  }
+  t.deepEqual(sizes, Array(3).fill(sizes[0]));
+});
+
 test('§5: what no type knows, what does not fit it, and what is no JSON are invalid_authorization_details', async (t) => {
   const { rp } = await newApp(server, TYPES);
   const bad: unknown[] = [
@@ -155,6 +175,64 @@ test('§6: a token may be for some of what was granted, and for no more; a refre
     await refusal(oidc.refreshTokenGrant(rp, String(refreshed.refresh_token), more)),
     'invalid_authorization_details',
   );
+});
+
+test('§4: they are asked for in a pushed and in a signed request as well, and what stands beside those is not', async (t) => {
+  const key = await newKey();
+  const { rp } = await newApp(server, { ...TYPES, jwks: key.jwks });
+  const started = await asking(rp, [detail]);
+  for (const url of [
+    await oidc.buildAuthorizationUrlWithPAR(rp, started.url.searchParams),
+    await oidc.buildAuthorizationUrlWithJAR(rp, started.url.searchParams, { key: key.privateKey, kid: key.kid }),
+  ]) {
+    url.searchParams.set('authorization_details', JSON.stringify([{ ...detail, amount: '9999 EUR' }]));
+    const browser = createBrowser(server.issuer);
+    const login = { login: person.email, password: person.password };
+    const page = await browser.submit(await browser.go(url), 'sign-in', login);
+    t.regex(page.html, /12\.50 EUR/);
+    t.notRegex(page.html, /9999/);
+    const arrived = await browser.submit(page, 'allow');
+    t.deepEqual(decodeJwt((await redeem(rp, arrived.url, started)).access_token).authorization_details, [detail]);
+  }
+  const bad = await asking(rp, [{ ...detail, surprise: 1 }]);
+  t.is(await refusal(oidc.buildAuthorizationUrlWithPAR(rp, bad.url.searchParams)), 'invalid_authorization_details');
+});
+
+test('§3: a device’s are shown to the person, and are in its token', async (t) => {
+  const { rp } = await newApp(server, {
+    ...TYPES,
+    grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
+    response_types: [],
+    redirect_uris: [],
+  });
+  const params = { resource: BANK, scope: 'accounts', authorization_details: JSON.stringify([detail]) };
+  const device = await oidc.initiateDeviceAuthorization(rp, params);
+  const browser = createBrowser(server.issuer);
+  const code = await browser.submit(await browser.go('/device'), 'continue', { user_code: device.user_code });
+  const login = { login: person.email, password: person.password };
+  const page = await browser.submit(await browser.submit(code, 'confirm'), 'sign-in', login);
+  t.regex(page.html, /Make a payment[\s\S]*12\.50 EUR/);
+  const polling = oidc.pollDeviceAuthorizationGrant(rp, device);
+  await browser.submit(page, 'allow');
+  const tokens = await polling;
+  t.deepEqual(tokens.authorization_details, [detail]);
+  t.deepEqual(decodeJwt(tokens.access_token).authorization_details, [detail]);
+  const bad = { ...params, authorization_details: JSON.stringify([{ ...detail, surprise: 1 }]) };
+  t.is(await refusal(oidc.initiateDeviceAuthorization(rp, bad)), 'invalid_authorization_details');
+});
+
+test('§7: who has agreed to one payment has a token without any where none is asked for next', async (t) => {
+  const { rp } = await newApp(server, TYPES);
+  const browser = createBrowser(server.issuer);
+  const first = await asking(rp, [detail]);
+  await passThrough(browser, await browser.go(first.url), person);
+  const next = await asking(rp, '', { authorization_details: undefined });
+  const arrived = await passThrough(browser, await browser.go(next.url), person);
+  const tokens = await redeem(rp, arrived.url, next);
+  t.is(tokens.authorization_details, undefined);
+  t.is(decodeJwt(tokens.access_token).authorization_details, undefined);
+  const more = { resource: BANK, authorization_details: JSON.stringify([detail]) };
+  t.is(await refusal(oidc.refreshTokenGrant(rp, String(tokens.refresh_token), more)), 'invalid_authorization_details');
 });
 
 test('§9.2: introspection tells them of an opaque token; a client for itself has none', async (t) => {

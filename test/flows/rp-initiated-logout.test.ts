@@ -80,6 +80,21 @@ test('§2, §4: an id_token_hint that is not good never redirects, whoever asks,
   t.notRegex(server.log(), /"level":50/, 'an app’s mistake is no error of ours');
 });
 
+test('§4: a hint that is encrypted is refused in words that help, on a page and to a program', async (t) => {
+  const { browser, rp } = await signedIn();
+  const header = Buffer.from(JSON.stringify({ alg: 'RSA-OAEP', enc: 'A128GCM' })).toString('base64url');
+  for (const id_token_hint of ['a.b.c.d.e', `${header}.a2V5.aXY.dGV4dA.dGFn`]) {
+    const page = await logout(browser, { id_token_hint, post_logout_redirect_uri: AFTER });
+    t.is(page.status, 400);
+    t.regex(page.html, /id_token_hint is encrypted/);
+    const query = new URLSearchParams({ id_token_hint });
+    const answer = await fetch(`${server.issuer}/oauth/logout?${query}`, { headers: { accept: 'application/json' } });
+    t.is(answer.status, 400);
+    t.regex(await answer.text(), /id_token_hint is encrypted/);
+  }
+  t.true(await isSignedIn(browser, rp));
+});
+
 // Alone, since it turns the clock.
 test.serial('§4: an ID token that has expired is still a hint', async (t) => {
   const { browser, hint } = await signedIn();

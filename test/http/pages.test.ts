@@ -97,6 +97,7 @@ const everyPage: { [V in Exclude<View, 'docs'>]: ViewData[V][] } = {
       ].map((name) => ({ name })),
       claims: ['birthdate', 'constructor'],
       alreadyGranted: [{ name: 'openid' }],
+      grantedResources: [{ name: 'Acme API', host: 'api.acme.example', scopes: [{ name: 'notes:read' }] }],
     },
   ],
   'select-account': [

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Accounts, User } from '../../domain/accounts.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { SignIn } from '../../domain/sign-in.ts';
+import { askedScopes } from '../../oidc/asked-scopes.ts';
 import type { Interactions, PendingInteraction } from '../../oidc/interactions.ts';
 import type { ResourceRegistry } from '../../oidc/resource-servers.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
@@ -45,6 +46,15 @@ const hostOf = (redirectUri: string | undefined): string => {
 const withScopes = (resources: Record<string, string[]>): Record<string, string[]> =>
   Object.fromEntries(Object.entries(resources).filter(([, scopes]) => scopes.length > 0));
 
+/** What is asked for at other APIs again: granted before. */
+const grantedThere = async (registry: ResourceRegistry, { asked, resources: missing }: PendingInteraction) => {
+  const { resources } = await askedScopes(registry, asked.scope, asked.resource);
+  const granted = Object.entries(resources).map(
+    ([identifier, scopes]) => [identifier, scopes.filter((name) => !missing[identifier]?.includes(name))] as const,
+  );
+  return withScopes(Object.fromEntries(granted));
+};
+
 /** Login, account choice and consent: the pages of an authorization request. */
 export const interactionRoutes = (
   interactions: Interactions,
@@ -80,6 +90,7 @@ export const interactionRoutes = (
       resources: await resourceLines(registry, withScopes(pending.resources)),
       details: detailLines(registry, pending.details),
       alreadyGranted: pending.grantedScopes.map((name) => ({ name })),
+      grantedResources: await resourceLines(registry, await grantedThere(registry, pending)),
     });
   };
 

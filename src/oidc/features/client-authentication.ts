@@ -1,5 +1,5 @@
 import { type Configuration, errors } from 'oidc-provider';
-import { FAPI_ALGORITHMS } from './fapi.ts';
+import { FAPI_ALGORITHMS, isOfTheFuture } from './fapi.ts';
 
 /** RFC 7523 §3: an assertion is remembered until it expires, so it may not live for long. */
 const LONGEST_SECONDS = 86_400;
@@ -20,5 +20,6 @@ export const clientAuthentication = {
     if (claims.aud !== ctx.oidc.issuer) refuse('audience (aud) must equal the issuer identifier');
     if (!FAPI_ALGORITHMS.includes(String(header.alg)))
       refuse('alg of the client_assertion JWT is not allowed by FAPI 2.0');
+    if (isOfTheFuture(claims)) refuse('iat or nbf of the client_assertion JWT is in the future');
   },
 } satisfies Pick<Configuration, 'assertJwtClientAuthClaimsAndHeader'>;

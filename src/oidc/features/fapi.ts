@@ -5,6 +5,10 @@ import { isUnverified } from './clients.ts';
 /** FAPI 2.0 Security Profile §5.4.1 */
 export const FAPI_ALGORITHMS: readonly string[] = ['PS256', 'ES256', 'EdDSA', 'Ed25519'];
 
+/** §5.3.2.1: ten seconds are a clock that is off, and more than a minute is a lie. The engine lets `iat` be anything where there is an `exp`. */
+export const isOfTheFuture = ({ iat, nbf }: { iat?: unknown; nbf?: unknown }): boolean =>
+  [iat, nbf].some((time) => time !== undefined && !(Number(time) <= Date.now() / 1000 + 60));
+
 const PROFILES: readonly unknown[] = ['fapi2', 'fapi2-message-signing'];
 const AUTHENTICATION: readonly unknown[] = ['private_key_jwt', 'tls_client_auth', 'self_signed_tls_client_auth'];
 const JWT_MODES = ['jwt', 'query.jwt', 'fragment.jwt', 'form_post.jwt'];

@@ -40,6 +40,7 @@ export const requestsAndKeys = (settings: RequestAndKeySettings, secrets: Secret
         'secret_hash',
         'stored',
         ...REGISTRATION_METADATA,
+        'may_act',
         'profile',
         'require_pkce',
         'token_exchange',

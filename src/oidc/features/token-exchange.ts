@@ -6,18 +6,17 @@ import {
   type KoaContextWithOIDC,
   type Provider,
 } from 'oidc-provider';
-import { z } from 'zod';
+import type { z } from 'zod';
 import type { Accounts } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
 import { isJwt } from '../access-jwts.ts';
+import { ACCESS_TOKEN, type ExchangeParameters, JWT, parametersOf } from '../exchange-parameters.ts';
 import { ExchangePolicy } from '../exchange-policy.ts';
 import { grantIdUnder } from '../grant-ids.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../own-resource.ts';
 import { engineResource, type ResourceRegistry, type StoredResourceServer } from '../resource-servers.ts';
 import type { ResourceTokens } from '../resource-tokens.ts';
-
-const ACCESS_TOKEN = 'urn:ietf:params:oauth:token-type:access_token';
-const JWT = 'urn:ietf:params:oauth:token-type:jwt';
+import type { SubjectOf } from './pairwise.ts';
 
 /** Actors on behalf of actors: a chain longer than this is a loop. */
 const MOST_ACTORS = 5;
@@ -41,30 +40,11 @@ type Brought = {
   mayAct: { sub?: unknown; client_id?: unknown } | undefined;
 };
 
-const Parameters = z.object({
-  subject_token: z.string().min(1).max(16_000),
-  subject_token_type: z.enum([ACCESS_TOKEN, JWT]),
-  actor_token: z.string().min(1).max(16_000).optional(),
-  actor_token_type: z.enum([ACCESS_TOKEN, JWT]).optional(),
-  requested_token_type: z.enum([ACCESS_TOKEN, JWT]).default(ACCESS_TOKEN),
-  resource: z.string().min(1).max(1000).optional(),
-  audience: z.string().min(1).max(1000).optional(),
-  scope: z.string().max(4000).optional(),
-});
-
-const parametersOf = (params: Record<string, unknown>): z.infer<typeof Parameters> => {
-  const given = Object.fromEntries(Object.entries(params).filter(([, value]) => value !== undefined && value !== null));
-  const parsed = Parameters.safeParse(given);
-  if (!parsed.success) {
-    const [name = 'request'] = parsed.error.issues[0]?.path ?? [];
-    throw new errors.InvalidRequest(`${String(name)} is missing or not supported`);
-  }
-  const { actor_token, actor_token_type } = parsed.data;
-  // RFC 8693 §2.1: the one with the other, and not without.
-  if ((actor_token === undefined) !== (actor_token_type === undefined))
-    throw new errors.InvalidRequest('actor_token and actor_token_type come together');
-  return parsed.data;
-};
+/** RFC 8693 §4.4: all that is said of who may act holds; what says nothing that is known here means nobody. */
+const isMeant = ({ sub, client_id }: NonNullable<Brought['mayAct']>, act: Act): boolean =>
+  (sub ?? client_id) !== undefined &&
+  (sub === undefined || sub === act.sub) &&
+  (client_id === undefined || client_id === act.client_id);
 
 const depthOf = (act: Act | undefined): number => (act ? 1 + depthOf(act.act) : 0);
 
@@ -78,6 +58,7 @@ export const tokenExchange = (
   resourceTokens: ResourceTokens,
   accounts: Accounts,
   audit: Audit,
+  subjectOf: SubjectOf,
 ) => {
   const refuse = (which: string): never => {
     // RFC 8693 §2.2.2: a token that is not valid for any reason is an invalid request. Which reason is nobody's business.
@@ -122,7 +103,7 @@ export const tokenExchange = (
   const bring = (provider: Provider, token: string): Promise<Brought | undefined> =>
     isJwt(token) ? fromJwt(token) : fromOpaque(provider, token);
 
-  const targetOf = async (asked: z.infer<typeof Parameters>, policy: z.infer<typeof ExchangePolicy>) => {
+  const targetOf = async (asked: ExchangeParameters, policy: z.infer<typeof ExchangePolicy>) => {
     const { resource, audience } = asked;
     if (resource !== undefined && audience !== undefined && resource !== audience)
       throw new errors.InvalidTarget('one target at a time');
@@ -134,7 +115,7 @@ export const tokenExchange = (
     return found;
   };
 
-  const scopeOf = ({ scope }: z.infer<typeof Parameters>, subject: Brought, target: StoredResourceServer): string => {
+  const scopeOf = ({ scope }: ExchangeParameters, subject: Brought, target: StoredResourceServer): string => {
     const known = target.scopes.map(({ name }) => name);
     const asked = scope?.split(' ').filter(Boolean);
     const stray = asked?.find((one) => !known.includes(one));
@@ -149,7 +130,8 @@ export const tokenExchange = (
   /** RFC 8693 §4.1: who acts, and before them, who acted for whom. */
   const actOf = (client: Client, subject: Brought, actor: Brought | undefined): Act => {
     const act: Act = {
-      sub: actor?.accountId ?? actor?.clientId ?? client.clientId,
+      // As this client knows people, and its tokens name them.
+      sub: (actor?.accountId && subjectOf(actor.accountId, client)) ?? actor?.clientId ?? client.clientId,
       client_id: actor?.clientId ?? client.clientId,
       ...(subject.act && { act: subject.act }),
     };
@@ -177,8 +159,7 @@ export const tokenExchange = (
     if (asked.actor_token !== undefined && (!actor || actor.clientId !== client.clientId)) return refuse('actor_token');
     const act = actOf(client, subject, actor);
     const { mayAct } = subject;
-    if (mayAct && !(mayAct.sub === act.sub || (mayAct.sub === undefined && mayAct.client_id === act.client_id)))
-      throw new errors.InvalidRequest('the subject_token lets somebody else act');
+    if (mayAct && !isMeant(mayAct, act)) throw new errors.InvalidRequest('the subject_token lets somebody else act');
     // A chain never becomes anonymous.
     const impersonates = policy.data.impersonation && actor === undefined && subject.act === undefined;
 
@@ -229,14 +210,3 @@ export const tokenExchange = (
     };
   };
 };
-
-export const TOKEN_EXCHANGE_PARAMETERS = [
-  'subject_token',
-  'subject_token_type',
-  'actor_token',
-  'actor_token_type',
-  'requested_token_type',
-  'resource',
-  'audience',
-  'scope',
-];
