@@ -1,5 +1,6 @@
 import { type Client, errors, type Provider } from 'oidc-provider';
 import type { Audit } from '../domain/audit.ts';
+import { SCOPES } from '../domain/claims.ts';
 import { DomainError } from '../domain/errors.ts';
 import { type Secrets, sha256 } from '../domain/secrets.ts';
 import type { Stores } from '../storage/stores.ts';
@@ -38,9 +39,13 @@ export type ApprovedBy = { amr: string[] | undefined; at: number };
 
 const text = (value: unknown): string | undefined => (typeof value === 'string' && value !== '' ? value : undefined);
 
+const GIVEN: ReadonlySet<string> = new Set(Object.values(SCOPES).flat());
+
+/** Those of the claims asked for that there are; any other names are passed over (OIDC Core §5.5). */
 const claimsOf = (claims: unknown): string[] => {
   const { userinfo, id_token } = Object(claims) as { userinfo?: object; id_token?: object };
-  return [...new Set([...Object.keys(userinfo ?? {}), ...Object.keys(id_token ?? {})])];
+  const asked = [...Object.keys(userinfo ?? {}), ...Object.keys(id_token ?? {})];
+  return [...new Set(asked)].filter((name) => GIVEN.has(name));
 };
 
 export type Approvals = ReturnType<typeof createApprovals>;

@@ -582,3 +582,25 @@ test('§7.1.1: a request may be signed, and has to be where the client says so; 
     code: 'invalid_client_metadata',
   });
 });
+
+test('names of claims that no store can hold are approved as any other, or refused where they are asked for', async (t) => {
+  const person = await newPerson(server);
+  const { client } = await newTill();
+  const { browser } = await atAccount(person);
+  const before = server.log().length;
+  for (const name of ['a\0b', '__proto__', 'constructor', 'x'.repeat(3000), '\ud800', '', '[]', '1']) {
+    const claims = JSON.stringify({
+      userinfo: { [name]: null },
+      id_token: JSON.parse(`{${JSON.stringify(name)}:{"value":1}}`),
+    });
+    const asked = await ask(client, { login_hint: person.email, claims });
+    if (asked.status !== 200) {
+      t.is(asked.status, 400, JSON.stringify(asked));
+      continue;
+    }
+    const done = await decide(browser, 'approve');
+    t.is(done.status, 200, JSON.stringify(name));
+    t.is((await poll(client, asked.auth_req_id)).status, 200, JSON.stringify(name));
+  }
+  t.notRegex(server.log().slice(before), /"level":50/);
+});

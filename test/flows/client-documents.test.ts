@@ -384,20 +384,23 @@ test('a host that is away takes nobody’s sign-in with it for a week; one that 
   t.regex((await authorize(clientId)).error ?? '', /invalid_client/);
 });
 
-test.serial('RFC 8693 §5: what is an operator’s to say is left out of a document: what it may exchange, and who may act', async (t) => {
-  const clientId = publish({
-    grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:token-exchange'],
-    token_exchange: { resources: ['https://api.example/'], impersonation: true },
-    may_act: { client_id: 'somebody' },
-    first_party: true,
-  });
-  t.is((await authorize(clientId)).status, 303);
-  const { rows } = await server.database.pool.query('SELECT metadata FROM client_documents WHERE client_id = $1', [
-    clientId,
-  ]);
-  t.deepEqual(rows[0].metadata.grant_types, ['authorization_code']);
-  for (const member of ['token_exchange', 'may_act', 'first_party']) t.false(member in rows[0].metadata, member);
-});
+test.serial(
+  'RFC 8693 §5: what is an operator’s to say is left out of a document: what it may exchange, and who may act',
+  async (t) => {
+    const clientId = publish({
+      grant_types: ['authorization_code', 'urn:ietf:params:oauth:grant-type:token-exchange'],
+      token_exchange: { resources: ['https://api.example/'], impersonation: true },
+      may_act: { client_id: 'somebody' },
+      first_party: true,
+    });
+    t.is((await authorize(clientId)).status, 303);
+    const { rows } = await server.database.pool.query('SELECT metadata FROM client_documents WHERE client_id = $1', [
+      clientId,
+    ]);
+    t.deepEqual(rows[0].metadata.grant_types, ['authorization_code']);
+    for (const member of ['token_exchange', 'may_act', 'first_party']) t.false(member in rows[0].metadata, member);
+  },
+);
 
 test('many requests at once fetch a document once, and a failure is not tried again at once', async (t) => {
   const slow = published((request, response, url) => {
