@@ -121,7 +121,7 @@ const authorize = async (clientId: string, redirect_uri = REDIRECT, at = server,
   };
 };
 
-test('a client whose client_id is an address signs a person in, and lives on in every process', async (t) => {
+test.serial('a client whose client_id is an address signs a person in, and lives on in every process', async (t) => {
   let status = 200;
   const clientId = published((request, response, url) =>
     status === 200
@@ -183,7 +183,7 @@ test('a client whose client_id is an address signs a person in, and lives on in 
   );
 });
 
-test('the consent page names the host of the address and where the person goes on, and warns of what is local only', async (t) => {
+test.serial('the consent page names the host of the address and where the person goes on, and warns of what is local only', async (t) => {
   const consent = async (metadata: Record<string, unknown>, redirect_uri: string) => {
     const rp = await discover(server, publish(metadata), {}, oidc.None());
     const { url } = await authorizationRequest(rp, { redirect_uri });
@@ -204,14 +204,14 @@ test('the consent page names the host of the address and where the person goes o
   t.true(local.html.includes('localhost:51004'));
 });
 
-test('RFC 9700 §2.1: a redirect URI that the document does not name is refused, and so is a request without PKCE', async (t) => {
+test.serial('RFC 9700 §2.1: a redirect URI that the document does not name is refused, and so is a request without PKCE', async (t) => {
   const clientId = publish();
   t.is((await authorize(clientId, 'https://host.example/other')).status, 400);
   const without = await authorize(clientId, REDIRECT, server, { code_challenge: '', code_challenge_method: '' });
   t.regex(without.location, /error=invalid_request/);
 });
 
-test('private_key_jwt by keys in the document', async (t) => {
+test.serial('private_key_jwt by keys in the document', async (t) => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
   const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'ES256' };
   const clientId = publish({ token_endpoint_auth_method: 'private_key_jwt', jwks: { keys: [jwk] } });
@@ -298,14 +298,14 @@ for (const [what, answer, why] of [
   ['a failure', ((_, response) => response.writeHead(500).end()) as Answering, /500/],
   ['a broken connection', ((request) => request.socket.destroy()) as Answering, /fetched/],
 ] as [string, Answering, RegExp][])
-  test(`a document with ${what} makes no client, and it is said why`, async (t) => {
+  test.serial(`a document with ${what} makes no client, and it is said why`, async (t) => {
     const { status, error, error_description } = await authorize(published(answer));
     t.true(status === 400 || status === 401, `${status}`);
     t.regex(error ?? '', /^invalid_client(_metadata)?$/);
     t.regex(error_description ?? '', why);
   });
 
-test('RFC 9700 §4.11: a document on this machine or a private network is not fetched, by number, by name, or by http', async (t) => {
+test.serial('RFC 9700 §4.11: a document on this machine or a private network is not fetched, by number, by name, or by http', async (t) => {
   const { port } = new URL(base);
   for (const address of [
     `https://127.0.0.1:${port}/client.json`,
@@ -329,7 +329,7 @@ test('RFC 9700 §4.11: a document on this machine or a private network is not fe
   t.false(asked.includes('/client.json'));
 });
 
-test('what is spelled otherwise than it is compared is no address of a client', (t) => {
+test.serial('what is spelled otherwise than it is compared is no address of a client', (t) => {
   for (const good of ['https://a.example/c', 'https://a.example:8443/c.json?v=1', 'https://a.example/x/%7Ec'])
     t.true(isDocumentAddress(good), good);
   for (const bad of [
@@ -350,7 +350,7 @@ test('what is spelled otherwise than it is compared is no address of a client', 
   t.false(isDocumentAddress('http://a.example/c', true));
 });
 
-test('a document is read again when its time is over, and what has changed holds', async (t) => {
+test.serial('a document is read again when its time is over, and what has changed holds', async (t) => {
   let redirect = 'https://one.example/cb';
   const clientId = published(
     json((url) => ({ ...METADATA, client_id: url, redirect_uris: [redirect] }), { 'cache-control': 'max-age=120' }),
@@ -365,7 +365,7 @@ test('a document is read again when its time is over, and what has changed holds
   t.is((await authorize(clientId, 'https://one.example/cb')).status, 400);
 });
 
-test('a host that is away takes nobody’s sign-in with it for a week; one that says there is no document does at once', async (t) => {
+test.serial('a host that is away takes nobody’s sign-in with it for a week; one that says there is no document does at once', async (t) => {
   let status = 200;
   const clientId = published((request, response, url) =>
     status === 200
@@ -402,7 +402,7 @@ test.serial(
   },
 );
 
-test('many requests at once fetch a document once, and a failure is not tried again at once', async (t) => {
+test.serial('many requests at once fetch a document once, and a failure is not tried again at once', async (t) => {
   const slow = published((request, response, url) => {
     setTimeout(() => json((at) => ({ ...METADATA, client_id: at }))(request, response, url), 200);
   });
@@ -415,7 +415,7 @@ test('many requests at once fetch a document once, and a failure is not tried ag
   t.is(timesAsked(broken), 1);
 });
 
-test('who names one address after the other is slowed down, by network, with or without a scope', async (t) => {
+test.serial('who names one address after the other is slowed down, by network, with or without a scope', async (t) => {
   const slow = await startServer({
     outbound: { reachLoopback: true },
     rateLimits: { ...roomy, 'document-network': { points: 2, seconds: 900 } },
@@ -434,7 +434,7 @@ test('who names one address after the other is slowed down, by network, with or 
   t.is((await authorize(first, REDIRECT, slow)).status, 303, 'what is known costs nothing');
 });
 
-test('a client that is registered under an address goes before its document: so an operator shuts one out', async (t) => {
+test.serial('a client that is registered under an address goes before its document: so an operator shuts one out', async (t) => {
   const clientId = publish();
   const rp = await discover(server, clientId, {}, oidc.None());
   const started = await authorizationRequest(rp, { redirect_uri: REDIRECT });
@@ -446,7 +446,7 @@ test('a client that is registered under an address goes before its document: so 
   await t.throwsAsync(oidc.fetchUserInfo(rp, tokens.access_token, person.id));
 });
 
-test('documents that nobody reads are removed after a month', async (t) => {
+test.serial('documents that nobody reads are removed after a month', async (t) => {
   const [old, young] = [publish(), publish()];
   await authorize(old);
   await authorize(young);
@@ -458,7 +458,7 @@ test('documents that nobody reads are removed after a month', async (t) => {
   t.true(kept.includes(young));
 });
 
-test('a page of such a client may call the token endpoint, in whichever process', async (t) => {
+test.serial('a page of such a client may call the token endpoint, in whichever process', async (t) => {
   const clientId = publish({ redirect_uris: ['https://page.example/cb'] });
   await authorize(clientId, 'https://page.example/cb');
   const preflight = async (origin: string) => {
@@ -472,6 +472,6 @@ test('a page of such a client may call the token endpoint, in whichever process'
   t.is(await preflight('https://other-page.example'), null);
 });
 
-test('what is wrong with a client’s document is no error in the log', (t) => {
+test.serial('what is wrong with a client’s document is no error in the log', (t) => {
   t.notRegex(server.log() + beside.log() + strict.log(), /"level":50/);
 });
