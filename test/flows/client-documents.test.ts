@@ -183,33 +183,39 @@ test.serial('a client whose client_id is an address signs a person in, and lives
   );
 });
 
-test.serial('the consent page names the host of the address and where the person goes on, and warns of what is local only', async (t) => {
-  const consent = async (metadata: Record<string, unknown>, redirect_uri: string) => {
-    const rp = await discover(server, publish(metadata), {}, oidc.None());
-    const { url } = await authorizationRequest(rp, { redirect_uri });
-    const browser = createBrowser(server.issuer);
-    const login = await browser.go(url);
-    return browser.submit(login, 'sign-in', { login: person.email, password: person.password });
-  };
-  const page = await consent({}, REDIRECT);
-  t.regex(page.html, /id="unverified"/);
-  t.true(page.html.includes(new URL(base).host), 'the host of the address');
-  t.true(page.html.includes('host.example'), 'where the answer goes');
-  t.notRegex(page.html, /id="local-only"/);
-  const local = await consent(
-    { redirect_uris: ['http://localhost/callback', 'http://127.0.0.1/callback'] },
-    'http://localhost:51004/callback',
-  );
-  t.regex(local.html, /id="local-only"/);
-  t.true(local.html.includes('localhost:51004'));
-});
+test.serial(
+  'the consent page names the host of the address and where the person goes on, and warns of what is local only',
+  async (t) => {
+    const consent = async (metadata: Record<string, unknown>, redirect_uri: string) => {
+      const rp = await discover(server, publish(metadata), {}, oidc.None());
+      const { url } = await authorizationRequest(rp, { redirect_uri });
+      const browser = createBrowser(server.issuer);
+      const login = await browser.go(url);
+      return browser.submit(login, 'sign-in', { login: person.email, password: person.password });
+    };
+    const page = await consent({}, REDIRECT);
+    t.regex(page.html, /id="unverified"/);
+    t.true(page.html.includes(new URL(base).host), 'the host of the address');
+    t.true(page.html.includes('host.example'), 'where the answer goes');
+    t.notRegex(page.html, /id="local-only"/);
+    const local = await consent(
+      { redirect_uris: ['http://localhost/callback', 'http://127.0.0.1/callback'] },
+      'http://localhost:51004/callback',
+    );
+    t.regex(local.html, /id="local-only"/);
+    t.true(local.html.includes('localhost:51004'));
+  },
+);
 
-test.serial('RFC 9700 §2.1: a redirect URI that the document does not name is refused, and so is a request without PKCE', async (t) => {
-  const clientId = publish();
-  t.is((await authorize(clientId, 'https://host.example/other')).status, 400);
-  const without = await authorize(clientId, REDIRECT, server, { code_challenge: '', code_challenge_method: '' });
-  t.regex(without.location, /error=invalid_request/);
-});
+test.serial(
+  'RFC 9700 §2.1: a redirect URI that the document does not name is refused, and so is a request without PKCE',
+  async (t) => {
+    const clientId = publish();
+    t.is((await authorize(clientId, 'https://host.example/other')).status, 400);
+    const without = await authorize(clientId, REDIRECT, server, { code_challenge: '', code_challenge_method: '' });
+    t.regex(without.location, /error=invalid_request/);
+  },
+);
 
 test.serial('private_key_jwt by keys in the document', async (t) => {
   const { publicKey, privateKey } = await generateKeyPair('ES256');
@@ -305,29 +311,32 @@ for (const [what, answer, why] of [
     t.regex(error_description ?? '', why);
   });
 
-test.serial('RFC 9700 §4.11: a document on this machine or a private network is not fetched, by number, by name, or by http', async (t) => {
-  const { port } = new URL(base);
-  for (const address of [
-    `https://127.0.0.1:${port}/client.json`,
-    `https://localhost:${port}/client.json`,
-    `https://[::1]:${port}/client.json`,
-    'https://10.0.0.1/client.json',
-    'https://192.168.1.1/client.json',
-    'https://169.254.169.254/latest/meta-data',
-    'https://[fd00::1]/client.json',
-    'https://[fe80::1]/client.json',
-    'https://[::ffff:7f00:1]/client.json',
-    'https://0.0.0.0/client.json',
-  ]) {
-    const { status, error, error_description = '' } = await authorize(address, REDIRECT, strict);
-    t.true(status === 400 || status === 401, address);
-    t.is(error, 'invalid_client');
-    t.regex(error_description, /cannot be fetched$/, 'what is there is not told');
-  }
-  const byHttp = await authorize(`${base}/client.json`, REDIRECT, strict);
-  t.regex(byHttp.error ?? '', /invalid_client/);
-  t.false(asked.includes('/client.json'));
-});
+test.serial(
+  'RFC 9700 §4.11: a document on this machine or a private network is not fetched, by number, by name, or by http',
+  async (t) => {
+    const { port } = new URL(base);
+    for (const address of [
+      `https://127.0.0.1:${port}/client.json`,
+      `https://localhost:${port}/client.json`,
+      `https://[::1]:${port}/client.json`,
+      'https://10.0.0.1/client.json',
+      'https://192.168.1.1/client.json',
+      'https://169.254.169.254/latest/meta-data',
+      'https://[fd00::1]/client.json',
+      'https://[fe80::1]/client.json',
+      'https://[::ffff:7f00:1]/client.json',
+      'https://0.0.0.0/client.json',
+    ]) {
+      const { status, error, error_description = '' } = await authorize(address, REDIRECT, strict);
+      t.true(status === 400 || status === 401, address);
+      t.is(error, 'invalid_client');
+      t.regex(error_description, /cannot be fetched$/, 'what is there is not told');
+    }
+    const byHttp = await authorize(`${base}/client.json`, REDIRECT, strict);
+    t.regex(byHttp.error ?? '', /invalid_client/);
+    t.false(asked.includes('/client.json'));
+  },
+);
 
 test.serial('what is spelled otherwise than it is compared is no address of a client', (t) => {
   for (const good of ['https://a.example/c', 'https://a.example:8443/c.json?v=1', 'https://a.example/x/%7Ec'])
@@ -365,24 +374,27 @@ test.serial('a document is read again when its time is over, and what has change
   t.is((await authorize(clientId, 'https://one.example/cb')).status, 400);
 });
 
-test.serial('a host that is away takes nobody’s sign-in with it for a week; one that says there is no document does at once', async (t) => {
-  let status = 200;
-  const clientId = published((request, response, url) =>
-    status === 200
-      ? json((at) => ({ ...METADATA, client_id: at }))(request, response, url)
-      : response.writeHead(status).end(),
-  );
-  t.is((await authorize(clientId)).status, 303);
-  status = 503;
-  await outdate(clientId);
-  t.is((await authorize(clientId)).status, 303);
-  status = 410;
-  await outdate(clientId, '8 days');
-  const gone = await authorize(clientId, REDIRECT, beside);
-  t.regex(gone.error_description ?? '', /410/);
-  // The one that has failed for this process a moment ago is not tried at once, but what stood for a week stands no longer.
-  t.regex((await authorize(clientId)).error ?? '', /invalid_client/);
-});
+test.serial(
+  'a host that is away takes nobody’s sign-in with it for a week; one that says there is no document does at once',
+  async (t) => {
+    let status = 200;
+    const clientId = published((request, response, url) =>
+      status === 200
+        ? json((at) => ({ ...METADATA, client_id: at }))(request, response, url)
+        : response.writeHead(status).end(),
+    );
+    t.is((await authorize(clientId)).status, 303);
+    status = 503;
+    await outdate(clientId);
+    t.is((await authorize(clientId)).status, 303);
+    status = 410;
+    await outdate(clientId, '8 days');
+    const gone = await authorize(clientId, REDIRECT, beside);
+    t.regex(gone.error_description ?? '', /410/);
+    // The one that has failed for this process a moment ago is not tried at once, but what stood for a week stands no longer.
+    t.regex((await authorize(clientId)).error ?? '', /invalid_client/);
+  },
+);
 
 test.serial(
   'RFC 8693 §5: what is an operator’s to say is left out of a document: what it may exchange, and who may act',
@@ -434,17 +446,20 @@ test.serial('who names one address after the other is slowed down, by network, w
   t.is((await authorize(first, REDIRECT, slow)).status, 303, 'what is known costs nothing');
 });
 
-test.serial('a client that is registered under an address goes before its document: so an operator shuts one out', async (t) => {
-  const clientId = publish();
-  const rp = await discover(server, clientId, {}, oidc.None());
-  const started = await authorizationRequest(rp, { redirect_uri: REDIRECT });
-  const browser = createBrowser(server.issuer);
-  const tokens = await redeem(rp, (await passThrough(browser, await browser.go(started.url), person)).url, started);
-  await server.clients.register({ client_id: clientId, redirect_uris: [CALLBACK] });
-  await sleep(1_000);
-  t.is((await authorize(clientId)).status, 400);
-  await t.throwsAsync(oidc.fetchUserInfo(rp, tokens.access_token, person.id));
-});
+test.serial(
+  'a client that is registered under an address goes before its document: so an operator shuts one out',
+  async (t) => {
+    const clientId = publish();
+    const rp = await discover(server, clientId, {}, oidc.None());
+    const started = await authorizationRequest(rp, { redirect_uri: REDIRECT });
+    const browser = createBrowser(server.issuer);
+    const tokens = await redeem(rp, (await passThrough(browser, await browser.go(started.url), person)).url, started);
+    await server.clients.register({ client_id: clientId, redirect_uris: [CALLBACK] });
+    await sleep(1_000);
+    t.is((await authorize(clientId)).status, 400);
+    await t.throwsAsync(oidc.fetchUserInfo(rp, tokens.access_token, person.id));
+  },
+);
 
 test.serial('documents that nobody reads are removed after a month', async (t) => {
   const [old, young] = [publish(), publish()];
