@@ -9,6 +9,8 @@ import { boundRequests, type RequestBounds } from './request-bounds.ts';
 const HANDSHAKE_MS = 10_000;
 /** How often connections are looked for that have no request left, once no new ones are taken. */
 const IDLE_MS = 20;
+/** How long a connection on which nothing was said yet has to say it, once no new ones are taken: its request may be on its way. */
+const UNUSED_MS = 250;
 /** How long a request may take to arrive: its body has 100 KiB at most, unless it is a stream. */
 const REQUEST_MS = 60_000;
 
@@ -49,9 +51,10 @@ export const listen = async (
       // Kept alive for a next request, a connection would be waited for.
       const idle = setInterval(() => server.closeIdleConnections(), IDLE_MS);
       const closed = new Promise((resolve) => server.close(resolve));
-      connections.closeUnused();
+      const unused = setTimeout(connections.closeUnused, UNUSED_MS);
       await closed;
       clearTimeout(cut);
+      clearTimeout(unused);
       clearInterval(idle);
     },
   };

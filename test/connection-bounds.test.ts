@@ -30,7 +30,7 @@ const served = async (
     await once(socket, 'connect');
     return state;
   };
-  return { open };
+  return { open, close: listener.close };
 };
 
 type Opened = { socket: Socket; closed: boolean; answer(): string };
@@ -122,4 +122,18 @@ test('who asks for much and reads nothing of it is not waited for', async (t) =>
   socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
   await until(() => gone);
   t.pass();
+});
+
+test('a server that stops answers the request that was on its way on a new connection, and hangs up where none comes', async (t) => {
+  const { open, close } = await served(t, {});
+  const [asking, silent] = [await open(), await open()];
+  const closed = close(10_000);
+  // Past the first look for connections that have no request left.
+  await sleep(60);
+  t.is(await asks(asking), 'HTTP/1.1 200');
+  const before = Date.now();
+  await closed;
+  await until(() => silent.closed);
+  // Not by the cut after the grace.
+  t.true(Date.now() - before < 5_000);
 });
