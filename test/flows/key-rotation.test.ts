@@ -2,7 +2,7 @@
 import { generateKeyPairSync, sign } from 'node:crypto';
 import { get } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { createLocalJWKSet, createRemoteJWKSet, decodeProtectedHeader, type JSONWebKeySet, jwtVerify } from 'jose';
 import { bearer, createRest } from '../helpers/rest.ts';
 import { startServer, type TestServer } from '../helpers/server.ts';
@@ -10,10 +10,12 @@ import { startServer, type TestServer } from '../helpers/server.ts';
 const NO_KEYS: string[] = [];
 
 /** Two processes on one database, whose own apps' tokens are signed with the published keys. */
-const twoProcesses = async (keyEncryptionSecrets = NO_KEYS) => {
+const twoProcesses = async (t: ExecutionContext, keyEncryptionSecrets = NO_KEYS) => {
   const settings = { jwtAlgorithm: 'ES256' as const, keyEncryptionSecrets };
   const first = await startServer(settings);
+  t.teardown(() => first.close());
   const second = await startServer(settings, first);
+  t.teardown(() => second.close());
   for (const { keyring } of [first, second]) keyring.start(() => {});
   const people = createRest(first.origin);
   const email = 'ada@example.com';
@@ -40,10 +42,6 @@ const twoProcesses = async (keyEncryptionSecrets = NO_KEYS) => {
     jwks,
     admin,
     takeOver,
-    async close() {
-      await second.close();
-      await first.close();
-    },
   };
 };
 
@@ -59,7 +57,7 @@ const within5Seconds = async (holds: () => Promise<boolean>): Promise<boolean> =
 test.serial(
   'a next key is published by every process before it signs, and signs in every process within seconds of its time',
   async (t) => {
-    const { first, second, people, login, jwks, admin, takeOver, close } = await twoProcesses();
+    const { first, second, people, login, jwks, admin, takeOver } = await twoProcesses(t);
     const [before] = [await login(first)];
     const { status, body } = await people.post('/admin/keys/rotate', {}, await admin());
     t.is(status, 200);
@@ -84,12 +82,11 @@ test.serial(
       t.is((await createRest(server.origin).get('/users/me', bearer(before))).status, 200);
       await t.notThrowsAsync(jwtVerify(before, createLocalJWKSet(await jwks(server))));
     }
-    await close();
   },
 );
 
 test.serial('a key is gone when the last token that it signed has expired, and not before', async (t) => {
-  const { first, people, login, jwks, admin, takeOver, close } = await twoProcesses();
+  const { first, people, login, jwks, admin, takeOver } = await twoProcesses(t);
   const former = kidOf(await login(first));
   await people.post('/admin/keys/rotate', {}, await admin());
   await takeOver();
@@ -105,11 +102,10 @@ test.serial('a key is gone when the last token that it signed has expired, and n
   await past(301);
   t.true(await within5Seconds(async () => !kids(await jwks(first)).includes(former)));
   t.is((await jwks(first)).keys.length, 4);
-  await close();
 });
 
 test.serial('rotating again while a next key waits adds none, by however many processes at once', async (t) => {
-  const { first, second, people, admin, jwks, close } = await twoProcesses();
+  const { first, second, people, admin, jwks } = await twoProcesses(t);
   const headers = await admin();
   await Promise.all(
     Array.from({ length: 8 }, (_, n) =>
@@ -121,7 +117,6 @@ test.serial('rotating again while a next key waits adds none, by however many pr
   t.is((await jwks(first)).keys.length, 8);
   const { body: log } = await people.get('/admin/audit?type=signing_key.created', headers);
   t.is((log.items as unknown[]).length, 8);
-  await close();
 });
 
 test.serial('a key that has signed for KEY_ROTATION_DAYS is rotated by itself; with 0 none is', async (t) => {
@@ -164,7 +159,7 @@ test.serial('a key that signs elsewhere signs in place of ours, and ours stay to
 });
 
 test.serial('no token is refused while keys are rotated under 50 requests a second', async (t) => {
-  const { first, second, people, login, admin, takeOver, close } = await twoProcesses();
+  const { first, second, people, login, admin, takeOver } = await twoProcesses(t);
   const headers = await admin();
   const email = 'ada@example.com';
   // As a resource server does: it keeps what it has fetched, and asks again only for a key that it has not seen.
@@ -206,18 +201,19 @@ test.serial('no token is refused while keys are rotated under 50 requests a seco
     for (const end = Date.now() + milliseconds; Date.now() < end; await sleep(20)) running.push(one());
   };
   await during(1_000);
-  for (const _ of [1, 2]) {
+  for (const rotations of [1, 2]) {
     t.is((await people.post('/admin/keys/rotate', {}, headers)).status, 200);
     await during(3_000);
     await takeOver();
-    await during(3_000);
+    // Every process signs with it within seconds; a machine that has much to do refreshes slowly.
+    for (const end = Date.now() + 20_000; seen.size <= rotations && Date.now() < end; ) await during(200);
+    await during(2_000);
   }
   over = true;
   await Promise.all([...running, refreshing]);
   t.deepEqual(failures, []);
   t.is(seen.size, 3);
   t.log(`${requests} requests in ${Math.round((Date.now() - started) / 1000)} s over two rotations, 0 refused`);
-  await close();
 });
 
 test.serial(

@@ -68,10 +68,11 @@ for (const [name, open] of stores) {
       const artifacts = open();
       if (!artifacts) return t.fail();
       const id = randomUUID();
-      await artifacts.upsert(PUSHED, sha256(id), { payload: 'sealed', expiresAt: now() + 1 });
+      // Seconds are whole: of the three that it has, two are left at the least.
+      await artifacts.upsert(PUSHED, sha256(id), { payload: 'sealed', expiresAt: now() + 3 });
       t.true(await artifacts.consume(PUSHED, sha256(id)));
       await adapters(artifacts)('Interaction').upsert(randomUUID(), { parJti: id, exp: now() + 3600 }, 3600);
-      await new Promise((resolve) => setTimeout(resolve, 2_000));
+      await new Promise((resolve) => setTimeout(resolve, 3_500));
       t.truthy((await artifacts.find(PUSHED, sha256(id)))?.consumedAt);
     },
   );
