@@ -72,9 +72,14 @@ export const createApprovals = (
     return request;
   };
 
-  const once = async (decide: () => Promise<void>): Promise<void> => {
+  /** @param request Handed over by name: the engine takes for its own only what it has read since the keys last changed. */
+  const decide = async (
+    request: { jti: string },
+    decision: string | errors.AccessDenied,
+    how?: Parameters<Provider['backchannelResult']>[2],
+  ): Promise<void> => {
     try {
-      await decide();
+      await provider.backchannelResult(request.jti, decision, how);
     } catch (error) {
       // Somebody was faster, in another window.
       if (error instanceof errors.InvalidRequest) throw new DomainError('unknown_approval', 'it was decided already');
@@ -128,7 +133,7 @@ export const createApprovals = (
       for (const detail of rar) grant.addRar(detail as never);
       await grant.save();
       const how = { acr: ACR_PASSWORD, amr, authTime: at, ...(rar.length > 0 && { rar: rar as never }) };
-      await once(() => provider.backchannelResult(request, grant, how));
+      await decide(request, grant.jti, how);
       // Who comes second leaves a grant that nothing leads to, and that ends by itself.
       if (!client?.first_party) {
         const everything = await withEarlierConsent(consents, userId, clientId, resources);
@@ -151,7 +156,7 @@ export const createApprovals = (
     /** @throws {DomainError} `unknown_approval`. */
     async deny(userId: string, id: string): Promise<void> {
       const request = await find(userId, id);
-      await once(() => provider.backchannelResult(request, new errors.AccessDenied('the person declined')));
+      await decide(request, new errors.AccessDenied('the person declined'));
       await audit.record({ type: 'approval.denied', actor: userId, target: userId, client: request.clientId });
     },
   };

@@ -604,3 +604,40 @@ test('names of claims that no store can hold are approved as any other, or refus
   }
   t.notRegex(server.log().slice(before), /"level":50/);
 });
+
+test.serial('a change of the signing keys in the middle of approving or declining is no error', async (t) => {
+  const person = await newPerson(server);
+  const { client } = await newTill();
+  const { browser } = await atAccount(person);
+  const { artifacts } = server.stores;
+  const { upsert, find } = artifacts;
+  t.teardown(() => void Object.assign(artifacts, { upsert, find }));
+  for (const decision of ['approve', 'deny'] as const) {
+    const { auth_req_id } = await ask(client, { login_hint: person.email });
+    // The engine is made anew with the keys, so that what the former one has read is not of the latter.
+    let changes = 0;
+    const changing = async (model: string) => {
+      if (model !== 'Grant' && model !== 'BackchannelAuthenticationRequest') return;
+      changes += 1;
+      await server.database.pool.query('DELETE FROM signing_keys WHERE active_from > now()');
+      await server.keyring.follow();
+      await server.keyring.rotate();
+    };
+    Object.assign(artifacts, {
+      upsert: async (...args: Parameters<typeof upsert>) => {
+        if (args[0] === 'Grant') await changing(args[0]);
+        return upsert(...args);
+      },
+      find: async (...args: Parameters<typeof find>) => {
+        const found = await find(...args);
+        await changing(args[0]);
+        return found;
+      },
+    });
+    t.regex((await decide(browser, decision)).html, decision === 'approve' ? /Approved/ : /Declined/);
+    Object.assign(artifacts, { upsert, find });
+    t.true(changes > 0);
+    const answer = await poll(client, auth_req_id);
+    t.is(answer.status, decision === 'approve' ? 200 : 400);
+  }
+});
