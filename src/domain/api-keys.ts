@@ -7,6 +7,7 @@ import type { User } from '../storage/users.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { sha256 } from './secrets.ts';
+import { endedSignIn, epochFor } from './standings.ts';
 import { type Budget, type Throttles, tooMany } from './throttles.ts';
 import { statusOf } from './user-status.ts';
 
@@ -129,7 +130,7 @@ export const createApiKeys = (
   return {
     /**
      * @returns the key with its secret, which cannot be shown again.
-     * @throws {DomainError} `too_many_api_keys`.
+     * @throws {DomainError} `too_many_api_keys`; `stale_sign_in` where the sign-in that asks for it was ended meanwhile.
      */
     async create(
       userId: string,
@@ -138,8 +139,9 @@ export const createApiKeys = (
       const { secret, columns } = fresh();
       const row = { ...columns, userId, name, scopes, allowedNetworks, expiresAt: expiresAt ?? null };
       return atomically(async () => {
-        const created = await store.create(row, MAX_KEYS);
-        if (!created)
+        const created = await store.create(row, epochFor(userId), MAX_KEYS);
+        if (created === 'over') throw endedSignIn();
+        if (created === 'too_many')
           throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
         const { prefix } = created;
         const details = {

@@ -12,7 +12,11 @@ export type ApiKeys = ReturnType<typeof createApiKeys>;
 
 export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   // Two at once for one user count one after the other.
-  const lockOwner = (tx: Tx, userId: string) => tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+  const lockOwner = async (tx: Tx, userId: string): Promise<{ epoch: number } | undefined> => {
+    const [owner] = await tx.$queryRaw<{ epoch: number }[]>`
+      SELECT credentials_epoch AS epoch FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+    return owner;
+  };
 
   const inTurn = <T>(userId: string, change: (tx: Tx) => Promise<T>): Promise<T> =>
     stamps.changing(userId, () =>
@@ -40,11 +44,19 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   const copies = createApiKeyCopies(findByHash, stamps);
 
   return {
-    /** Undefined when the user has `limit` live keys already. */
-    create: (key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>, limit: number): Promise<ApiKey | undefined> =>
+    /**
+     * @param epoch What the request speaks for the owner by: where their sign-ins were ended since, it is 'over'.
+     * @returns 'too_many' when the user has `limit` live keys already.
+     */
+    create: (
+      key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>,
+      epoch: number,
+      limit: number,
+    ): Promise<ApiKey | 'too_many' | 'over'> =>
       prisma.$transaction(async (tx) => {
-        await lockOwner(tx, key.userId);
-        return (await countLive(tx, key.userId)) >= limit ? undefined : tx.apiKey.create({ data: key });
+        // Whatever ends keys or sign-ins takes this lock too: it is done, or comes after and finds the key.
+        if ((await lockOwner(tx, key.userId))?.epoch !== epoch) return 'over';
+        return (await countLive(tx, key.userId)) >= limit ? 'too_many' : tx.apiKey.create({ data: key });
       }),
 
     /** Newest first. */
