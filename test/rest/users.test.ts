@@ -70,6 +70,15 @@ for (const [field, value] of Object.entries({
     t.deepEqual((await rest.get('/users/me', auth)).body, before.body);
   });
 
+test('a time zone goes by each of its names, today’s included', async (t) => {
+  const { auth } = await signedIn();
+  const names = ['Asia/Kolkata', 'Asia/Calcutta', 'Europe/Kyiv', 'Asia/Ho_Chi_Minh', 'America/Argentina/Buenos_Aires'];
+  for (const zoneinfo of [...names, 'America/Port-au-Prince', 'Etc/GMT+5', 'UTC'])
+    t.is((await rest.put('/users/me', { zoneinfo }, auth)).body.zoneinfo, zoneinfo);
+  for (const zoneinfo of ['+05:30', 'asia/kolkata', 'Asia', 'Asia/Kolkata ', ''])
+    t.is((await rest.put('/users/me', { zoneinfo }, auth)).status, 422, zoneinfo);
+});
+
 test('a username that somebody has is a conflict', async (t) => {
   const [one, two] = [await signedIn(), await signedIn()];
   await rest.put('/users/me', { username: 'wanted' }, one.auth);
