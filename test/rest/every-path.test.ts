@@ -63,6 +63,17 @@ test('a new address without the password is told along with whatever else is wro
   t.deepEqual(pathsOf(answer), ['current_password', 'gender', 'more']);
 });
 
+test('an administrator hears of everything that is wrong with an account, its role included', async (t) => {
+  const { auth, id } = await people.person('admin');
+  const wrong = { email: 'x', username: 'a b', role: 'king' };
+  const made = await rest.post('/admin/users', { ...wrong, password: 'x' }, auth);
+  t.is(made.status, 422);
+  t.deepEqual(pathsOf(made), ['email', 'password', 'role', 'username']);
+  const changed = await rest.put(`/admin/users/${id}`, wrong, auth);
+  t.is(changed.status, 422);
+  t.deepEqual(pathsOf(changed), ['email', 'role', 'username']);
+});
+
 test('a list refuses parameters that it does not know, by their names', async (t) => {
   const { auth } = await people.person('admin');
   for (const path of [
