@@ -48,7 +48,11 @@ export const isApiKey = (text: string): boolean => {
   return sum !== undefined && checksum(body) === sum;
 };
 
-/** Whether `text` is an IPv4 or IPv6 network, such as 192.0.2.0/24. */
+/** IPv4 in IPv6's clothes (RFC 4291 §2.5.5.2): a caller from there is held against IPv4 networks. */
+const MAPPED = new BlockList();
+MAPPED.addSubnet('::ffff:0:0', 96, 'ipv6');
+
+/** Whether `text` is an IPv4 or IPv6 network, such as 192.0.2.0/24, that a caller can be in. */
 export const isNetwork = (text: string): boolean => {
   const [address = '', bits = '', ...rest] = text.split('/');
   const family = isIP(address);
@@ -58,7 +62,8 @@ export const isNetwork = (text: string): boolean => {
     family > 0 &&
     !address.includes('%') &&
     /^\d{1,3}$/.test(bits) &&
-    Number(bits) <= (family === 4 ? 32 : 128)
+    Number(bits) <= (family === 4 ? 32 : 128) &&
+    !(family === 6 && Number(bits) >= 96 && MAPPED.check(address, 'ipv6'))
   );
 };
 
