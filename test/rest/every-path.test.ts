@@ -63,6 +63,16 @@ test('a new address without the password is told along with whatever else is wro
   t.deepEqual(pathsOf(answer), ['current_password', 'gender', 'more']);
 });
 
+test('a password with half of a character is refused: every other half would do for it', async (t) => {
+  const { auth } = await people.person('admin');
+  const half = 'secret\ud83d';
+  const account = { email: 'half@example.com', password: half };
+  for (const path of ['/auth/register', '/auth/login', '/admin/users'])
+    t.deepEqual(pathsOf(await rest.post(path, account, auth)), ['password'], path);
+  const chosen = { current_password: 'x', new_password: half };
+  t.deepEqual(pathsOf(await rest.put('/users/me/password', chosen, auth)), ['new_password']);
+});
+
 test('an administrator hears of everything that is wrong with an account, its role included', async (t) => {
   const { auth, id } = await people.person('admin');
   const wrong = { email: 'x', username: 'a b', role: 'king' };
