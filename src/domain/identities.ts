@@ -237,6 +237,9 @@ export const createIdentities = (parts: IdentityParts) => {
     /** First linked first. */
     list: (userId: string): Promise<Identity[]> => identities.list(userId),
 
+    /** What was taken off, and does not come back by itself. */
+    removed: (userId: string) => identities.listRemoved(userId),
+
     /**
      * Lets a provider sign in to the account of somebody who is signed in. Only once the account's address is proven: until then it
      * may be somebody else's, who would find a stranger's way in when they come.
