@@ -7,6 +7,10 @@ export type { ApiKey, ApiKeyHolder };
 
 /** How long an expired key is still listed. */
 const KEPT_MS = 30 * 86_400_000;
+/** So many of them: whoever rotates a key often has more, and they must not push out one that is live. */
+const SHOWN_EXPIRED = 100;
+
+const liveAt = (now: Date) => ({ OR: [{ expiresAt: null }, { expiresAt: { gt: now } }] });
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
@@ -29,7 +33,7 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   const countLive = async (tx: Tx, userId: string): Promise<number> => {
     // Long expired keys tell nobody anything any more.
     await tx.apiKey.deleteMany({ where: { userId, expiresAt: { lt: new Date(Date.now() - KEPT_MS) } } });
-    return tx.apiKey.count({ where: { userId, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] } });
+    return tx.apiKey.count({ where: { userId, ...liveAt(new Date()) } });
   };
 
   const findByHash = async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
@@ -59,9 +63,20 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
         return (await countLive(tx, key.userId)) >= limit ? 'too_many' : tx.apiKey.create({ data: key });
       }),
 
-    /** Newest first. */
-    list: (userId: string): Promise<ApiKey[]> =>
-      prisma.apiKey.findMany({ where: { userId }, orderBy: [{ createdAt: 'desc' }, { id: 'desc' }], take: 200 }),
+    /** Newest first: every live one, and of the expired ones the newest. */
+    async list(userId: string): Promise<ApiKey[]> {
+      const now = new Date();
+      const orderBy = [{ createdAt: 'desc' }, { id: 'desc' }] as const;
+      const [live, expired] = await Promise.all([
+        prisma.apiKey.findMany({ where: { userId, ...liveAt(now) }, orderBy: [...orderBy] }),
+        prisma.apiKey.findMany({
+          where: { userId, expiresAt: { lte: now } },
+          orderBy: [...orderBy],
+          take: SHOWN_EXPIRED,
+        }),
+      ]);
+      return [...live, ...expired].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+    },
 
     /** The key with its owner, whatever their state; from a copy while nothing of the owner's has changed. */
     findByHash: copies.findByHash,

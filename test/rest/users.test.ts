@@ -185,6 +185,19 @@ test('rotating leaves both keys working for the overlap, and the old one gone af
   t.is((await rest.get('/users/me', { 'X-API-Key': String(rotated.body.key) })).status, 401);
 });
 
+test('a key that works is listed, however many others have expired since it was made', async (t) => {
+  const { auth, id } = await signedIn();
+  const old = await keyOf(auth, { name: 'old' });
+  await server.database.pool.query(
+    `INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes, allowed_networks, created_at, expires_at)
+     SELECT gen_random_uuid(), $1::uuid, 'expired', 'uak_expire', $1::text || n, '{}', '{}', now() + interval '1 s', now() FROM generate_series(1, 250) AS n`,
+    [id],
+  );
+  const listed = (await rest.get('/users/api-keys', auth)).body as unknown as { id: string }[];
+  t.is(listed.length, 101);
+  t.is(listed.at(-1)?.id, old.id);
+});
+
 test('somebody else’s key can be neither deleted nor rotated, and is not told apart from none', async (t) => {
   const [owner, stranger] = [await signedIn(), await signedIn()];
   const key = await keyOf(owner.auth, {});
