@@ -97,15 +97,20 @@ const FIELD: Partial<Record<ErrorCode, string>> = {
 /** The names of the same field where it is another's: of these, what the request has is meant. */
 const OTHER_NAMES: Record<string, readonly string[]> = { password: ['new_password'], token: ['code'] };
 
-const fieldOf = (code: ErrorCode, body: unknown): string | undefined => {
+/** What is wrong with a client is said by the engine, mostly, whose words begin with the field. */
+const fieldOfClient = (message: string): string | undefined =>
+  /^(?:jwks|scope|contacts|[a-z]+(?:_[a-z0-9]+)+)(?=[ :]|$)/.exec(message)?.[0];
+
+const fieldOf = ({ code, message }: DomainError, body: unknown): string | undefined => {
+  if (code === 'invalid_client_metadata') return fieldOfClient(message);
   const field = FIELD[code];
   return field && (OTHER_NAMES[field]?.find((name) => Object.hasOwn(Object(body), name)) ?? field);
 };
 
 const faultsOf = (error: DomainError, body: unknown): Told['errors'] => {
-  const faults = [error, ...error.others].flatMap(({ code, message }) => {
-    const path = fieldOf(code, body);
-    return path ? [{ path, message }] : [];
+  const faults = [error, ...error.others].flatMap((one) => {
+    const path = fieldOf(one, body);
+    return path ? [{ path, message: one.message }] : [];
   });
   return faults.length > 0 ? faults : undefined;
 };

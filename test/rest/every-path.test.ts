@@ -84,6 +84,22 @@ test('an administrator hears of everything that is wrong with an account, its ro
   t.deepEqual(pathsOf(changed), ['email', 'role', 'username']);
 });
 
+test('what is wrong with a client is told by its field', async (t) => {
+  const { auth } = await people.person('admin');
+  const redirect_uris = ['https://app.example/callback'];
+  const wrong: [body: object, path: string][] = [
+    [{}, 'redirect_uris'],
+    [{ redirect_uris: ['javascript:alert(1)'] }, 'redirect_uris'],
+    [{ redirect_uris, grant_types: ['password'] }, 'grant_types'],
+    [{ redirect_uris, token_endpoint_auth_method: 'private_key_jwt' }, 'jwks'],
+  ];
+  for (const [body, path] of wrong) {
+    const answer = await rest.post('/admin/clients', body, auth);
+    t.is(answer.status, 422);
+    t.deepEqual(pathsOf(answer), [path], String(answer.body.detail));
+  }
+});
+
 test('a list refuses parameters that it does not know, by their names', async (t) => {
   const { auth } = await people.person('admin');
   for (const path of [
