@@ -191,8 +191,11 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
   return { status: 500, code: 'server_error', detail: 'Something went wrong on our side.' };
 };
 
+/** Where nobody but programs call, some of which ask for HTML first, as Java's own client does. */
+const REST = /^\/(?:auth|users|admin)(?:\/|$)/;
+
 /** Whether the caller is a browser that wants a page; anything else gets JSON. */
-const wantsPage = (ctx: Context): boolean => ctx.accepts('json', 'html') === 'html';
+const wantsPage = (ctx: Context): boolean => !REST.test(ctx.path) && ctx.accepts('json', 'html') === 'html';
 
 /**
  * The one place where a failure becomes an answer: a page for people, RFC 9457 problem details for programs, both with

@@ -84,6 +84,15 @@ test('an administrator hears of everything that is wrong with an account, its ro
   t.deepEqual(pathsOf(changed), ['email', 'role', 'username']);
 });
 
+test('programs that ask for HTML first, as Java’s client does, hear what is wrong all the same', async (t) => {
+  const accept = 'text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2';
+  const { auth } = await people.person();
+  const answer = await rest.post('/auth/register', { email: 7 }, { accept });
+  t.deepEqual([answer.status, ...pathsOf(answer)], [422, 'email', 'password']);
+  t.is((await rest.get('/users/me', { accept })).body.code, 'invalid_token');
+  t.is((await rest.get('/admin/users', { ...auth, accept })).body.code, 'insufficient_scope');
+});
+
 test('what is wrong with a client is told by its field', async (t) => {
   const { auth } = await people.person('admin');
   const redirect_uris = ['https://app.example/callback'];
