@@ -135,17 +135,21 @@ export const createAccounts = (
     return user;
   },
 
+  /** @throws {DomainError} whatever is wrong with it by itself, all at once. */
+  check: ({ email, username, password }: NewAccount): Promise<void> =>
+    checkAll(
+      () => checkEmail(email),
+      () => usernameColumns(username ?? null),
+      () => password !== undefined && passwords.check(password, { email, username }),
+    ),
+
   /**
    * @param along What is written along with it, or the account is not made either.
    * @throws {DomainError} `invalid_email`, `invalid_username`, `invalid_role`, `email_taken`, `username_taken`, and the password's.
    */
   async create(account: NewAccount, along: (created: User) => Promise<void> = async () => {}): Promise<User> {
     const { email, username, password, role = 'user', emailVerified = false, profile = {} } = account;
-    await checkAll(
-      () => checkEmail(email),
-      () => usernameColumns(username ?? null),
-      () => password !== undefined && passwords.check(password, { email, username }),
-    );
+    await this.check(account);
     const columns = { ...emailColumns(email), ...usernameColumns(username ?? null) };
     // Both at once; the row itself decides, should somebody be faster. A name that is taken costs no hash.
     const [ofEmail, ofUsername] = await Promise.all([

@@ -8,6 +8,7 @@ import type { UserFilter, UserOrder, UserPage, UserPosition, UserSearch } from '
 import type { User, Users } from '../storage/users.ts';
 import {
   type Accounts,
+  checkEmail,
   conflict,
   emailColumns,
   keyOf,
@@ -19,7 +20,7 @@ import {
 } from './accounts.ts';
 import type { Audit } from './audit.ts';
 import { isAdministrative } from './claims.ts';
-import { DomainError } from './errors.ts';
+import { checkAll, DomainError } from './errors.ts';
 import type { PasswordReset } from './password-reset.ts';
 import { banOf, changesOf, toldOf } from './user-changes.ts';
 import { isBanned } from './user-status.ts';
@@ -144,7 +145,10 @@ export const createAdministration = (parts: AdministrationParts) => {
      */
     async create(actor: User, account: NewAccount): Promise<User> {
       const { role = 'user', password } = account;
-      await requireRole(actor, role);
+      await checkAll(
+        () => requireRole(actor, role),
+        () => accounts.check(account),
+      );
       const invited = password === undefined;
       return accounts.create(account, async (user) => {
         await audit.record({
@@ -165,11 +169,16 @@ export const createAdministration = (parts: AdministrationParts) => {
     async update(actor: User, id: string, changes: AdministeredChanges): Promise<User> {
       const { email, email_verified, username, role, ...profile } = changes;
       const user = await findWithinReach(actor, id);
-      if (role !== undefined && role !== user.role) await requireRole(actor, role);
+      // One from before a rule may be sent back as it is.
+      const renamed = username === user.username ? undefined : username;
+      await checkAll(
+        () => role !== undefined && role !== user.role && requireRole(actor, role),
+        () => email !== undefined && checkEmail(email),
+        () => renamed !== undefined && usernameColumns(renamed),
+      );
       const named = {
         ...(email !== undefined && emailColumns(email)),
-        // One from before a rule may be sent back as it is.
-        ...(username !== undefined && username !== user.username && usernameColumns(username)),
+        ...(renamed !== undefined && usernameColumns(renamed)),
       };
       return atomically(async () => {
         const { before, after } = await change(user, (found) => {

@@ -7,6 +7,7 @@ import type { User } from '../storage/users.ts';
 import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { sha256 } from './secrets.ts';
+import { endedSignIn, epochFor } from './standings.ts';
 import { type Budget, type Throttles, tooMany } from './throttles.ts';
 import { statusOf } from './user-status.ts';
 
@@ -47,7 +48,11 @@ export const isApiKey = (text: string): boolean => {
   return sum !== undefined && checksum(body) === sum;
 };
 
-/** Whether `text` is an IPv4 or IPv6 network, such as 192.0.2.0/24. */
+/** IPv4 in IPv6's clothes (RFC 4291 §2.5.5.2): a caller from there is held against IPv4 networks. */
+const MAPPED = new BlockList();
+MAPPED.addSubnet('::ffff:0:0', 96, 'ipv6');
+
+/** Whether `text` is an IPv4 or IPv6 network, such as 192.0.2.0/24, that a caller can be in. */
 export const isNetwork = (text: string): boolean => {
   const [address = '', bits = '', ...rest] = text.split('/');
   const family = isIP(address);
@@ -57,7 +62,8 @@ export const isNetwork = (text: string): boolean => {
     family > 0 &&
     !address.includes('%') &&
     /^\d{1,3}$/.test(bits) &&
-    Number(bits) <= (family === 4 ? 32 : 128)
+    Number(bits) <= (family === 4 ? 32 : 128) &&
+    !(family === 6 && Number(bits) >= 96 && MAPPED.check(address, 'ipv6'))
   );
 };
 
@@ -129,7 +135,7 @@ export const createApiKeys = (
   return {
     /**
      * @returns the key with its secret, which cannot be shown again.
-     * @throws {DomainError} `too_many_api_keys`.
+     * @throws {DomainError} `too_many_api_keys`; `stale_sign_in` where the sign-in that asks for it was ended meanwhile.
      */
     async create(
       userId: string,
@@ -138,8 +144,9 @@ export const createApiKeys = (
       const { secret, columns } = fresh();
       const row = { ...columns, userId, name, scopes, allowedNetworks, expiresAt: expiresAt ?? null };
       return atomically(async () => {
-        const created = await store.create(row, MAX_KEYS);
-        if (!created)
+        const created = await store.create(row, epochFor(userId), MAX_KEYS);
+        if (created === 'over') throw endedSignIn();
+        if (created === 'too_many')
           throw new DomainError('too_many_api_keys', `at most ${MAX_KEYS} keys; delete one that is not used`);
         const { prefix } = created;
         const details = {

@@ -137,8 +137,11 @@ export const createAudit = (log: AuditLog, secrets: Secrets, facts: () => Reques
       let previous = '';
       let seq = 0;
       for (;;) {
-        const rows = await log.walk(seq, 1_000);
+        // From whatever is there first: a row in front of the first one was put there by somebody else.
+        const rows = await log.walk(seq || undefined, 1_000);
         for (const row of rows) {
+          if (row.seq < 1)
+            return { events: seq, head: previous, broken: { seq: row.seq, reason: 'the row is not of this log' } };
           seq += 1;
           if (row.seq !== seq) return { events: seq - 1, head: previous, broken: { seq, reason: 'a row is missing' } };
           if (macOf(previous, seq, row.event) !== row.mac)

@@ -72,7 +72,7 @@ export const checkAll = async (...checks: (() => unknown)[]): Promise<void> => {
       await check();
     } catch (error) {
       if (!(error instanceof DomainError)) throw error;
-      found.push(error);
+      found.push(error, ...error.others);
     }
   const [first, ...others] = found;
   if (!first) return;

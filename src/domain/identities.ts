@@ -8,6 +8,7 @@ import type { Audit } from './audit.ts';
 import type { Deletion } from './deletion.ts';
 import { derivedUsername } from './derived-username.ts';
 import { DomainError } from './errors.ts';
+import { endedSignIn } from './standings.ts';
 import type { Throttles } from './throttles.ts';
 import { isBanned } from './user-status.ts';
 import type { Verification } from './verification.ts';
@@ -79,8 +80,6 @@ export type IdentityParts = {
 };
 
 const anybody = () => true;
-
-const endedSignIn = () => new DomainError('stale_sign_in', 'this sign-in has ended: sign in again');
 
 /** Somebody was faster with an address or a name. */
 class Taken extends Error {}
@@ -237,6 +236,9 @@ export const createIdentities = (parts: IdentityParts) => {
 
     /** First linked first. */
     list: (userId: string): Promise<Identity[]> => identities.list(userId),
+
+    /** What was taken off, and does not come back by itself. */
+    removed: (userId: string) => identities.listRemoved(userId),
 
     /**
      * Lets a provider sign in to the account of somebody who is signed in. Only once the account's address is proven: until then it

@@ -1,8 +1,12 @@
 // As of when a request speaks for an account: by what was read when somebody proved to be its holder, and by what it has shown since.
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { User } from '../storage/users.ts';
+import { DomainError } from './errors.ts';
 
 type Holder = Pick<User, 'id' | 'credentialsEpoch'>;
+
+/** Whoever showed who they are, and whose sign-ins were ended since. */
+export const endedSignIn = () => new DomainError('stale_sign_in', 'this sign-in has ended: sign in again');
 
 /** Where an epoch comes from; the last of these counts before the others. */
 const RANKS = ['read', 'shown', 'signed_in', 'stated'] as const;

@@ -5,6 +5,7 @@ import type { Audit } from './audit.ts';
 import { DomainError } from './errors.ts';
 import { invalidOneTimeToken } from './password-reset.ts';
 import { randomSecret, sha256 } from './secrets.ts';
+import { endedSignIn } from './standings.ts';
 import { tooMany } from './throttles.ts';
 import { isBanned } from './user-status.ts';
 
@@ -70,11 +71,14 @@ export const createVerification = (
      * comes back; the former one is told at once. Whether somebody else has it already, only its holder learns. The address the
      * account has calls off what was asked for before.
      *
+     * @param user As just written in the unit under way: until that ends, nobody else changes them.
+     * @param shown As they were read when they showed their password.
      * @returns the account, with what is pending.
-     * @throws {DomainError} `invalid_email`, `too_many_attempts`.
+     * @throws {DomainError} `invalid_email`, `too_many_attempts`; `stale_sign_in` where their sign-ins were ended since.
      */
-    async requestChange(user: User, newEmail: string): Promise<User> {
+    async requestChange(user: User, newEmail: string, shown: Pick<User, 'credentialsEpoch'>): Promise<User> {
       checkEmail(newEmail);
+      if (user.credentialsEpoch !== shown.credentialsEpoch) throw endedSignIn();
       const email = newEmail.trim();
       if (email === user.email) {
         await oneTimeTokens.clearPending(user.id);

@@ -97,15 +97,20 @@ const FIELD: Partial<Record<ErrorCode, string>> = {
 /** The names of the same field where it is another's: of these, what the request has is meant. */
 const OTHER_NAMES: Record<string, readonly string[]> = { password: ['new_password'], token: ['code'] };
 
-const fieldOf = (code: ErrorCode, body: unknown): string | undefined => {
+/** What is wrong with a client is said by the engine, mostly, whose words begin with the field. */
+const fieldOfClient = (message: string): string | undefined =>
+  /^(?:jwks|scope|contacts|[a-z]+(?:_[a-z0-9]+)+)(?=[ :]|$)/.exec(message)?.[0];
+
+const fieldOf = ({ code, message }: DomainError, body: unknown): string | undefined => {
+  if (code === 'invalid_client_metadata') return fieldOfClient(message);
   const field = FIELD[code];
   return field && (OTHER_NAMES[field]?.find((name) => Object.hasOwn(Object(body), name)) ?? field);
 };
 
 const faultsOf = (error: DomainError, body: unknown): Told['errors'] => {
-  const faults = [error, ...error.others].flatMap(({ code, message }) => {
-    const path = fieldOf(code, body);
-    return path ? [{ path, message }] : [];
+  const faults = [error, ...error.others].flatMap((one) => {
+    const path = fieldOf(one, body);
+    return path ? [{ path, message: one.message }] : [];
   });
   return faults.length > 0 ? faults : undefined;
 };
@@ -186,8 +191,11 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
   return { status: 500, code: 'server_error', detail: 'Something went wrong on our side.' };
 };
 
+/** Where nobody but programs call, some of which ask for HTML first, as Java's own client does. */
+const REST = /^\/(?:auth|users|admin)(?:\/|$)/;
+
 /** Whether the caller is a browser that wants a page; anything else gets JSON. */
-const wantsPage = (ctx: Context): boolean => ctx.accepts('json', 'html') === 'html';
+const wantsPage = (ctx: Context): boolean => !REST.test(ctx.path) && ctx.accepts('json', 'html') === 'html';
 
 /**
  * The one place where a failure becomes an answer: a page for people, RFC 9457 problem details for programs, both with

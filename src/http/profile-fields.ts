@@ -8,11 +8,25 @@ const webAddress = z
   .refine((text) => text.isWellFormed() && !/\p{Cc}/u.test(text), 'has control characters')
   .nullable();
 
-// The list is long, and made anew each time one asks for it.
-let zones: ReadonlySet<string> | undefined;
-const timeZones = (): ReadonlySet<string> => {
-  zones ??= new Set([...Intl.supportedValuesOf('timeZone'), 'UTC']);
-  return zones;
+// As the database spells them; an offset such as +05:30 is no zone.
+const ZONE = /^[A-Z][\w+-]*(\/[A-Z][\w+-]*)*$/;
+/** More than there are names. */
+const MOST_ZONES = 1_000;
+
+// Known to be zones: making a format takes a while, and an import asks a million times.
+const zones = new Set<string>();
+
+/** Whether there is such a zone. The list that Intl gives has one name of each, and for some a former one: Asia/Calcutta alone. */
+const isTimeZone = (zone: string): boolean => {
+  if (zones.has(zone)) return true;
+  if (!ZONE.test(zone)) return false;
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+  } catch {
+    return false;
+  }
+  if (zones.size < MOST_ZONES) zones.add(zone);
+  return true;
 };
 
 /** Whether there is such a day. Year 0000 is for a birthday without its year (OIDC Core §5.1), and has a 29 February. */
@@ -44,11 +58,7 @@ export const profileFields = {
     .refine(isOnCalendar, 'is no day of the calendar')
     .nullable()
     .optional(),
-  zoneinfo: z
-    .string()
-    .refine((zone) => timeZones().has(zone), 'is no IANA time zone')
-    .nullable()
-    .optional(),
+  zoneinfo: z.string().refine(isTimeZone, 'is no IANA time zone').nullable().optional(),
   locale: z
     .string()
     .regex(/^[A-Za-z]{2,3}([_-][A-Za-z0-9]{2,8})*$/, 'is no language tag')

@@ -32,8 +32,12 @@ const oneLine = (value: string): string =>
     .slice(0, 254)
     .toWellFormed();
 
-const amount = (locale: MailLocale, value: number, unit: 'hour' | 'minute'): string =>
+const amount = (locale: MailLocale, value: number, unit: 'day' | 'hour' | 'minute'): string =>
   new Intl.NumberFormat(locale, { style: 'unit', unit, unitDisplay: 'long' }).format(value);
+
+/** Nobody reckons in hours past two days. */
+const hoursOrDays = (locale: MailLocale, hours: number): string =>
+  hours > 48 && hours % 24 === 0 ? amount(locale, hours / 24, 'day') : amount(locale, hours, 'hour');
 
 const day = (locale: MailLocale, date: string): string => {
   const time = Date.parse(date);
@@ -44,7 +48,7 @@ const day = (locale: MailLocale, date: string): string => {
 
 const valuesOf = (message: Message, locale: MailLocale, host: string): Record<string, string> => ({
   host,
-  ...('hours' in message && { time: amount(locale, message.hours, 'hour') }),
+  ...('hours' in message && { time: hoursOrDays(locale, message.hours) }),
   ...('minutes' in message && { time: amount(locale, message.minutes, 'minute') }),
   ...('date' in message && { date: day(locale, message.date) }),
   ...('newEmail' in message && { newEmail: message.newEmail }),

@@ -74,6 +74,8 @@ export const createAdministrationStore = (prisma: PrismaClient) => {
           data: {
             ...plain,
             ...(ended.includes('artifacts') && SIGN_INS_ENDED),
+            // The link that would have proven it is among them.
+            ...(ended.includes('oneTimeTokens') && { pendingEmail: null, pendingEmailUntil: null }),
             ...(address !== undefined && { address: address ?? Prisma.DbNull }),
             updatedAt: new Date(),
           },

@@ -7,12 +7,20 @@ export type { ApiKey, ApiKeyHolder };
 
 /** How long an expired key is still listed. */
 const KEPT_MS = 30 * 86_400_000;
+/** So many of them: whoever rotates a key often has more, and they must not push out one that is live. */
+const SHOWN_EXPIRED = 100;
+
+const liveAt = (now: Date) => ({ OR: [{ expiresAt: null }, { expiresAt: { gt: now } }] });
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
 export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   // Two at once for one user count one after the other.
-  const lockOwner = (tx: Tx, userId: string) => tx.$queryRaw`SELECT 1 FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+  const lockOwner = async (tx: Tx, userId: string): Promise<{ epoch: number } | undefined> => {
+    const [owner] = await tx.$queryRaw<{ epoch: number }[]>`
+      SELECT credentials_epoch AS epoch FROM users WHERE id = ${userId}::uuid FOR UPDATE`;
+    return owner;
+  };
 
   const inTurn = <T>(userId: string, change: (tx: Tx) => Promise<T>): Promise<T> =>
     stamps.changing(userId, () =>
@@ -25,7 +33,7 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   const countLive = async (tx: Tx, userId: string): Promise<number> => {
     // Long expired keys tell nobody anything any more.
     await tx.apiKey.deleteMany({ where: { userId, expiresAt: { lt: new Date(Date.now() - KEPT_MS) } } });
-    return tx.apiKey.count({ where: { userId, OR: [{ expiresAt: null }, { expiresAt: { gt: new Date() } }] } });
+    return tx.apiKey.count({ where: { userId, ...liveAt(new Date()) } });
   };
 
   const findByHash = async (keyHash: string): Promise<ApiKeyHolder | undefined> => {
@@ -40,16 +48,35 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
   const copies = createApiKeyCopies(findByHash, stamps);
 
   return {
-    /** Undefined when the user has `limit` live keys already. */
-    create: (key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>, limit: number): Promise<ApiKey | undefined> =>
+    /**
+     * @param epoch What the request speaks for the owner by: where their sign-ins were ended since, it is 'over'.
+     * @returns 'too_many' when the user has `limit` live keys already.
+     */
+    create: (
+      key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>,
+      epoch: number,
+      limit: number,
+    ): Promise<ApiKey | 'too_many' | 'over'> =>
       prisma.$transaction(async (tx) => {
-        await lockOwner(tx, key.userId);
-        return (await countLive(tx, key.userId)) >= limit ? undefined : tx.apiKey.create({ data: key });
+        // Whatever ends keys or sign-ins takes this lock too: it is done, or comes after and finds the key.
+        if ((await lockOwner(tx, key.userId))?.epoch !== epoch) return 'over';
+        return (await countLive(tx, key.userId)) >= limit ? 'too_many' : tx.apiKey.create({ data: key });
       }),
 
-    /** Newest first. */
-    list: (userId: string): Promise<ApiKey[]> =>
-      prisma.apiKey.findMany({ where: { userId }, orderBy: [{ createdAt: 'desc' }, { id: 'desc' }], take: 200 }),
+    /** Newest first: every live one, and of the expired ones the newest. */
+    async list(userId: string): Promise<ApiKey[]> {
+      const now = new Date();
+      const orderBy = [{ createdAt: 'desc' }, { id: 'desc' }] as const;
+      const [live, expired] = await Promise.all([
+        prisma.apiKey.findMany({ where: { userId, ...liveAt(now) }, orderBy: [...orderBy] }),
+        prisma.apiKey.findMany({
+          where: { userId, expiresAt: { lte: now } },
+          orderBy: [...orderBy],
+          take: SHOWN_EXPIRED,
+        }),
+      ]);
+      return [...live, ...expired].sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime());
+    },
 
     /** The key with its owner, whatever their state; from a copy while nothing of the owner's has changed. */
     findByHash: copies.findByHash,

@@ -186,13 +186,13 @@ export const createAuditLog = (pool: Pool, macOf: MacOf, current: Units['current
       );
     },
 
-    /** Oldest first, after `afterSeq`: for going through all of it. */
-    async walk(afterSeq: number, limit: number): Promise<AuditRow[]> {
+    /** Oldest first, after `afterSeq`, or from whatever is first: for going through all of it. */
+    async walk(afterSeq: number | undefined, limit: number): Promise<AuditRow[]> {
       return rowsOf(
-        await pool.query('SELECT seq, event, mac FROM audit_events WHERE seq > $1 ORDER BY seq LIMIT $2', [
-          afterSeq,
-          limit,
-        ]),
+        await pool.query(
+          'SELECT seq, event, mac FROM audit_events WHERE $1::bigint IS NULL OR seq > $1 ORDER BY seq LIMIT $2',
+          [afterSeq, limit],
+        ),
       );
     },
   };

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { type Identity, Prisma } from './generated/client.ts';
+import { type Identity, Prisma, type RemovedIdentity } from './generated/client.ts';
 import { isStorable, type PrismaClient, violatedUnique } from './prisma.ts';
 import { type NewUser, SIGN_INS_ENDED, type User } from './users.ts';
 
@@ -50,6 +50,10 @@ export const createIdentities = (prisma: PrismaClient) => {
     /** First linked first. */
     list: (userId: string): Promise<Identity[]> =>
       prisma.identity.findMany({ where: { userId }, orderBy: [{ linkedAt: 'asc' }, { id: 'asc' }] }),
+
+    /** What the user has taken off their account, as it is remembered. */
+    listRemoved: (userId: string): Promise<RemovedIdentity[]> =>
+      prisma.removedIdentity.findMany({ where: { userId }, orderBy: { removedAt: 'asc' } }),
 
     /** Makes a user who signs in by this identity, or neither; which of the two is there already. */
     async signUp(

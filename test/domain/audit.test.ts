@@ -96,6 +96,12 @@ const tampering: [title: string, sql: string, seq: number, reason: string][] = [
     1,
     'the row was changed',
   ],
+  ...[0, -1].map((seq): [string, string, number, string] => [
+    `an event put in front of the first, at ${seq}`,
+    `INSERT INTO audit_events (seq, event, mac) SELECT ${seq}, event, mac FROM audit_events WHERE seq = 2`,
+    seq,
+    'the row is not of this log',
+  ]),
 ];
 
 for (const [title, sql, seq, reason] of tampering) {

@@ -31,6 +31,9 @@ const VECTORS: Record<string, ExportedHash> = {
   'passlib pbkdf2-sha256': '$pbkdf2-sha256$1000$htC6d24t5Tzn/H.vNUYIYQ$2o9X54atNS5Jj9myTcD3IRg9C8ngvWHe0jqJeKCpuyU',
   'passlib pbkdf2-sha512':
     '$pbkdf2-sha512$1000$TUlpLeU8Z4yRkpJSau19Lw$3ShTrTPJjmXj/qUhPF89jymACTdV6lS.0iXQU95XIQl6vVUa77riBy2mxfLrAsfj6jY.7R65agJavbTDxEAeYA',
+  'PHC pbkdf2-sha256': '$pbkdf2-sha256$i=1000,l=32$c2l4dGVlbiBieXRlcyBvZg$y6QesfSHiadJe14jSg2x291T5Tyg3Jl9BU9qqM70WLU',
+  'PHC pbkdf2-sha512':
+    '$pbkdf2-sha512$i=1000$c2l4dGVlbiBieXRlcyBvZg$xtUHJEfRfqTEYYolO3dcYZg/Rmx0gSVJXOJcdPqweU9Cfo1peXdB3Cp2Pg4K2PQMWSd9d0nMQnMQkAbq70N3jw',
   'django pbkdf2_sha256': 'pbkdf2_sha256$1000$aSaltOfDjango$NvYdhsMXv1W6H+8eYZtBMUlbQwcIMLc366lg74t/sRE=',
   'django pbkdf2_sha1': 'pbkdf2_sha1$1000$aSaltOfDjango$l5WkY1QFKHraBsTq+hYCj6HxL6I=',
   'django argon2':
@@ -149,6 +152,9 @@ for (const [code, hashes] of Object.entries({
     `scrypt$1000$salt$8$1${D}`,
     `$pbkdf2-sha256$0${S}${D}`,
     `$pbkdf2-md5$1000${S}${D}`,
+    `$pbkdf2-sha256$i=1000,l=64${S}${D}`,
+    `$pbkdf2-sha256$i=0${S}${D}`,
+    `$pbkdf2-sha256$l=32,i=1000${S}${D}`,
     `pbkdf2_sha256$1e3$salt${D}`,
     { algorithm: 'scrypt', hash: 'A'.repeat(44), salt: 'AAAA', n: 1000, r: 8, p: 1 },
     { algorithm: 'scrypt', hash: 'A'.repeat(44), salt: 'AAAA', n: 1024, r: 8, p: 1, key_length: 64 },

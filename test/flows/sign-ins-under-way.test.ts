@@ -3,7 +3,7 @@ import test from 'ava';
 import { createBrowser, type Visited } from '../helpers/browser.ts';
 import { type Federated, startFederated } from '../helpers/federated.ts';
 import { somebody, type Upstream } from '../helpers/identity-provider.ts';
-import { tokenTo } from '../helpers/mailbox.ts';
+import { mailsTo, tokenTo } from '../helpers/mailbox.ts';
 import { createPeople } from '../helpers/people.ts';
 import { authorizationRequest, newApp, newPerson, type Person, passThrough, redeem } from '../helpers/relying-party.ts';
 import { type Answer, bearer, createRest } from '../helpers/rest.ts';
@@ -158,6 +158,36 @@ for (const [ending, end] of Object.entries(ENDINGS)) {
     t.is((await browser.go('/account')).url.pathname, '/account');
   });
 }
+
+for (const [ending, end] of Object.entries(ENDINGS))
+  test.serial(`an API key that is asked for before ${ending} is not made after it`, async (t) => {
+    const person = await newPerson(all.server);
+    const auth = bearer((await login(person)).body.access_token);
+    const make = () => rest.post('/users/api-keys', { name: 'a way back in' }, auth);
+    const isPerson = (args: unknown[]) => args[0] === person.id;
+    const { users } = all.server.stores;
+    const made = await holdingUp(users, 'findById', 'after', make, () => end(person), isPerson);
+    t.is(made.status, 401);
+    t.is(made.body.code, 'stale_sign_in');
+    const { rows } = await all.server.database.pool.query('SELECT FROM api_keys WHERE user_id = $1', [person.id]);
+    t.is(rows.length, 0);
+  });
+
+test.serial('an address that is asked for with a password that was reset meanwhile is not pending', async (t) => {
+  const person = await newPerson(all.server);
+  const auth = bearer((await login(person)).body.access_token);
+  const thiefs = `thief-of-${person.email}`;
+  const ask = () => rest.put('/users/me', { email: thiefs, current_password: person.password, name: 'Thief' }, auth);
+  const { users } = all.server.stores;
+  const isPerson = (args: unknown[]) => args[0] === person.email.toLowerCase();
+  const asked = await holdingUp(users, 'findByLogin', 'after', ask, () => reset(person.email), isPerson);
+  t.is(asked.status, 401);
+  t.is(asked.body.code, 'stale_sign_in');
+  t.deepEqual(await mailsTo(all.server, thiefs), []);
+  const mine = bearer((await login({ ...person, password: OWNERS })).body.access_token);
+  const me = (await rest.get('/users/me', mine)).body;
+  t.false('pending_email' in me || 'name' in me);
+});
 
 test.serial('a code and a grant of an app that are written after a reset are worth nothing', async (t) => {
   for (const model of ['Grant', 'AuthorizationCode', 'Session']) {

@@ -80,6 +80,10 @@ test('the languages have the same keys and values, and no markup', (t) => {
   for (const [key, text] of english) if (key.endsWith('.subject')) t.deepEqual(placeholders(text), [], key);
 });
 
+test('Chinese mails address people as the pages do, and call an account by one word', (t) => {
+  for (const [key, text] of leaves(mailWords['zh-CN'])) t.notRegex(text, /你|账户/, key);
+});
+
 test('a button has a link to lead to, and a link has its button', (t) => {
   for (const message of messages)
     t.is(mailWords.en.messages[message.template].button !== undefined, 'link' in message, message.template);
@@ -89,6 +93,9 @@ test('times are said in words', (t) => {
   t.regex(render(every.verify_email, 'en', sender).text, /works for 24 hours\./);
   t.regex(render(every.confirm_email_change, 'en', sender).text, /works for 1 hour\./);
   t.regex(render(every.reset_password, 'zh', sender).text, /在30\s?分钟内有效/);
+  const link = 'https://id.example.com/reset-password?token=x';
+  for (const [locale, words] of Object.entries({ en: /within 7 days/, zh: /在7\s?天内有效/ }))
+    t.regex(render({ template: 'invitation', link, hours: 168 }, locale, sender).text, words);
   t.regex(render(every.deletion_scheduled, 'en', sender).text, /on December 7, 2026,/);
   t.regex(render(every.deletion_scheduled, 'zh', sender).text, /2026年12月7日/);
   t.regex(render({ template: 'deletion_scheduled', date: 'next week' }, 'en', sender).text, /on next week,/);

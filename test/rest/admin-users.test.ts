@@ -92,10 +92,13 @@ test('a new address takes effect at once, is told to both, and counts as unverif
   const user = await people.person();
   await change(user.id, { email_verified: true });
   await people.rest.post(`/admin/users/${user.id}/password-reset`, undefined, admin.auth);
+  const wanted = { email: `wanted.${user.email}`, current_password: PASSWORD };
+  t.is((await people.rest.put('/users/me', wanted, await people.login(user.email))).body.pending_email, wanted.email);
   const email = `New.${user.email}`;
   const answer = await change(user.id, { email });
   t.is(answer.status, 200);
   t.like(answer.body, { email, email_verified: false });
+  t.false('pending_email' in answer.body, 'its link is worth nothing any more');
   t.is((await people.rest.get('/users/me', await people.login(email))).status, 200);
   t.is((await people.rest.post('/auth/login', { email: user.email, password: PASSWORD })).status, 401);
   for (const address of [user.email, email])

@@ -63,6 +63,52 @@ test('a new address without the password is told along with whatever else is wro
   t.deepEqual(pathsOf(answer), ['current_password', 'gender', 'more']);
 });
 
+test('a password with half of a character is refused: every other half would do for it', async (t) => {
+  const { auth } = await people.person('admin');
+  const half = 'secret\ud83d';
+  const account = { email: 'half@example.com', password: half };
+  for (const path of ['/auth/register', '/auth/login', '/admin/users'])
+    t.deepEqual(pathsOf(await rest.post(path, account, auth)), ['password'], path);
+  const chosen = { current_password: 'x', new_password: half };
+  t.deepEqual(pathsOf(await rest.put('/users/me/password', chosen, auth)), ['new_password']);
+});
+
+test('an administrator hears of everything that is wrong with an account, its role included', async (t) => {
+  const { auth, id } = await people.person('admin');
+  const wrong = { email: 'x', username: 'a b', role: 'king' };
+  const made = await rest.post('/admin/users', { ...wrong, password: 'x' }, auth);
+  t.is(made.status, 422);
+  t.deepEqual(pathsOf(made), ['email', 'password', 'role', 'username']);
+  const changed = await rest.put(`/admin/users/${id}`, wrong, auth);
+  t.is(changed.status, 422);
+  t.deepEqual(pathsOf(changed), ['email', 'role', 'username']);
+});
+
+test('programs that ask for HTML first, as Java’s client does, hear what is wrong all the same', async (t) => {
+  const accept = 'text/html, image/gif, image/jpeg, *; q=.2, */*; q=.2';
+  const { auth } = await people.person();
+  const answer = await rest.post('/auth/register', { email: 7 }, { accept });
+  t.deepEqual([answer.status, ...pathsOf(answer)], [422, 'email', 'password']);
+  t.is((await rest.get('/users/me', { accept })).body.code, 'invalid_token');
+  t.is((await rest.get('/admin/users', { ...auth, accept })).body.code, 'insufficient_scope');
+});
+
+test('what is wrong with a client is told by its field', async (t) => {
+  const { auth } = await people.person('admin');
+  const redirect_uris = ['https://app.example/callback'];
+  const wrong: [body: object, path: string][] = [
+    [{}, 'redirect_uris'],
+    [{ redirect_uris: ['javascript:alert(1)'] }, 'redirect_uris'],
+    [{ redirect_uris, grant_types: ['password'] }, 'grant_types'],
+    [{ redirect_uris, token_endpoint_auth_method: 'private_key_jwt' }, 'jwks'],
+  ];
+  for (const [body, path] of wrong) {
+    const answer = await rest.post('/admin/clients', body, auth);
+    t.is(answer.status, 422);
+    t.deepEqual(pathsOf(answer), [path], String(answer.body.detail));
+  }
+});
+
 test('a list refuses parameters that it does not know, by their names', async (t) => {
   const { auth } = await people.person('admin');
   for (const path of [

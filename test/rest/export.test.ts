@@ -33,6 +33,12 @@ test('the export holds everything about its owner, as a file, and nothing that s
   await signIn(createBrowser(server.issuer), rp, person, { scope: 'openid email' });
   await rest.post('/auth/login', { email: person.email, password: 'wrong12' });
 
+  const removed = { provider: 'github', issuer: 'https://github.com', subject: '583231' };
+  await server.database.pool.query(
+    'INSERT INTO removed_identities (user_id, provider, issuer, subject) VALUES ($1, $2, $3, $4)',
+    [person.id, ...Object.values(removed)],
+  );
+
   const answer = await rest.get('/users/me/export', auth);
   t.is(answer.status, 200);
   t.is(answer.headers.get('content-disposition'), 'attachment; filename="user-auth-export.json"');
@@ -51,6 +57,7 @@ test('the export holds everything about its owner, as a file, and nothing that s
     ['My Service'],
   );
   t.deepEqual(body.sessions.map(({ kind }) => kind).sort(), ['app', 'browser']);
+  t.like(body.removed_identities[0], removed);
   t.like(body.apps[0], { client_id: client.client_id, name: 'Notes' });
   t.deepEqual(body.outstanding_links.map(({ purpose }) => purpose).sort(), ['change_email', 'verify_email']);
   const types = body.audit_events.map(({ type }) => type);

@@ -130,6 +130,8 @@ test('a key for an IPv6 network is not for IPv4, and a network with a zone is no
   // Where the server listens on IPv6 alone, IPv4 does not get as far.
   if (response) t.is(response.status, 401);
   t.is((await make('::1%eth0/64')).status, 422);
+  for (const mapped of ['::ffff:127.0.0.0/104', '::ffff:7f00:0/104', '0:0:0:0:0:ffff:127.0.0.1/128'])
+    t.is((await make(mapped)).status, 422, 'nobody is ever there: it is 127.0.0.0/8');
 });
 
 test('an app that has signed in before keeps its own budget, whatever strangers do', async (t) => {

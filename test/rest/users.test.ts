@@ -70,6 +70,15 @@ for (const [field, value] of Object.entries({
     t.deepEqual((await rest.get('/users/me', auth)).body, before.body);
   });
 
+test('a time zone goes by each of its names, today’s included', async (t) => {
+  const { auth } = await signedIn();
+  const names = ['Asia/Kolkata', 'Asia/Calcutta', 'Europe/Kyiv', 'Asia/Ho_Chi_Minh', 'America/Argentina/Buenos_Aires'];
+  for (const zoneinfo of [...names, 'America/Port-au-Prince', 'Etc/GMT+5', 'UTC'])
+    t.is((await rest.put('/users/me', { zoneinfo }, auth)).body.zoneinfo, zoneinfo);
+  for (const zoneinfo of ['+05:30', 'asia/kolkata', 'Asia', 'Asia/Kolkata ', ''])
+    t.is((await rest.put('/users/me', { zoneinfo }, auth)).status, 422, zoneinfo);
+});
+
 test('a username that somebody has is a conflict', async (t) => {
   const [one, two] = [await signedIn(), await signedIn()];
   await rest.put('/users/me', { username: 'wanted' }, one.auth);
@@ -174,6 +183,19 @@ test('rotating leaves both keys working for the overlap, and the old one gone af
   const again = await rest.post(`/users/api-keys/${String(rotated.body.id)}/rotate`, { overlap_seconds: 0 }, auth);
   t.is(again.status, 201);
   t.is((await rest.get('/users/me', { 'X-API-Key': String(rotated.body.key) })).status, 401);
+});
+
+test('a key that works is listed, however many others have expired since it was made', async (t) => {
+  const { auth, id } = await signedIn();
+  const old = await keyOf(auth, { name: 'old' });
+  await server.database.pool.query(
+    `INSERT INTO api_keys (id, user_id, name, prefix, key_hash, scopes, allowed_networks, created_at, expires_at)
+     SELECT gen_random_uuid(), $1::uuid, 'expired', 'uak_expire', $1::text || n, '{}', '{}', now() + interval '1 s', now() FROM generate_series(1, 250) AS n`,
+    [id],
+  );
+  const listed = (await rest.get('/users/api-keys', auth)).body as unknown as { id: string }[];
+  t.is(listed.length, 101);
+  t.is(listed.at(-1)?.id, old.id);
 });
 
 test('somebody else’s key can be neither deleted nor rotated, and is not told apart from none', async (t) => {

@@ -23,16 +23,22 @@ const pbkdf2Hash = (hash: Hash, roundsText: string, salt: Buffer, digestText: st
   };
 };
 
+/** How PHC strings name the rounds, and perhaps the digest's length. */
+const PHC_PARAMETERS = /^i=(\d+)(?:,l=(\d+))?$/;
+
 /**
- * PBKDF2 as passlib writes it (`$pbkdf2-sha256$rounds$salt$digest`, its sha1 without a name) and as Django does
- * (`pbkdf2_sha256$rounds$salt$digest`, the salt being text).
+ * PBKDF2 as passlib writes it (`$pbkdf2-sha256$rounds$salt$digest`, its sha1 without a name), as a PHC string
+ * (`$pbkdf2-sha256$i=rounds,l=length$salt$digest`), and as Django does (`pbkdf2_sha256$rounds$salt$digest`, the salt being text).
  *
  * @see [RFC 8018 §5.2](https://www.rfc-editor.org/rfc/rfc8018.html#section-5.2)
  */
 export const pbkdf2Family: Family = (text) => {
   const passlib = /^\$pbkdf2(?:-(sha1|sha256|sha512))?\$([^$]+)\$([^$]+)\$([^$]+)$/.exec(text);
   if (passlib) {
-    const [, hash = 'sha1', rounds = '', salt = '', digest = ''] = passlib;
+    const [, hash = 'sha1', parameters = '', salt = '', digest = ''] = passlib;
+    const [, rounds = parameters, length] = PHC_PARAMETERS.exec(parameters) ?? [];
+    if (length !== undefined && numberOf(length, 'l') !== digestOf(digest).length)
+      throw malformed('l is not the length of the digest');
     return pbkdf2Hash(hash as Hash, rounds, bytesOf(salt, 'salt'), digest);
   }
   const django = /^pbkdf2_(sha1|sha256|sha512)\$([^$]+)\$([^$]+)\$([^$]+)$/.exec(text);

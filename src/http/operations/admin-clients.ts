@@ -134,7 +134,7 @@ export const adminClientOperations = {
     summary: 'Rotate the secret of a client',
     description:
       'The former secret is taken for `overlap_seconds` more: a day when absent, 30 days at most, 0 for not at all. The new one ' +
-      'is in this answer alone.',
+      'is in this answer alone. There is one former secret at most: rotating again within the overlap ends the one before at once.',
     auth: 'bearer or key',
     scope: 'write:clients',
     body: SecretRotation,

@@ -4,7 +4,7 @@ import type { Operations } from '../operation.ts';
 import { Moment, PageQuery, QueryText } from '../page-query.ts';
 import { profileFields } from '../profile-fields.ts';
 import * as examples from './examples.ts';
-import { NoBody, words } from './fields.ts';
+import { NoBody, Password, words } from './fields.ts';
 
 export const UserListQuery = z.strictObject({
   q: QueryText.optional().describe(
@@ -81,7 +81,7 @@ export const NewUser = z.strictObject({
   username: z.string().min(1).max(64).optional(),
   ...profileFields,
   email,
-  password: z.string().min(1).max(1024).optional(),
+  password: Password.optional(),
   role: role.optional(),
   email_verified: z.boolean().optional(),
 });

@@ -122,6 +122,7 @@ export const exported = {
   sessions: [session],
   apps: [app],
   identities: [identity],
+  removed_identities: [{ provider: 'github', issuer: 'https://github.com', subject: '583231', removed_at: AT }],
   outstanding_links: [{ purpose: 'verify_email', email: account.email, created_at: AT, expires_at: LATER }],
   audit_events: [{ seq: 41, time: AT, type: 'login.succeeded', actor: ID, target: ID }],
 };

@@ -14,6 +14,9 @@ const Export = z.strictObject({
   sessions: z.array(Session),
   apps: z.array(App),
   identities: z.array(Identity),
+  removed_identities: z.array(
+    z.strictObject({ provider: z.string(), issuer: z.string(), subject: z.string(), removed_at: Timestamp }),
+  ),
   outstanding_links: z.array(
     z.strictObject({
       purpose: z.string(),
@@ -29,7 +32,7 @@ export const exportOperations = {
   'GET /users/me/export': {
     summary: 'Everything that is held about the caller',
     description:
-      'Account, API keys without their secrets, sign-ins, connected apps, the other providers that they sign in with, links in mails that still work, and every event of the audit log that names them, newest first. Of what somebody else did, who and from where is left out.',
+      'Account, API keys without their secrets, sign-ins, connected apps, the other providers that they sign in with or did until they took them off, links in mails that still work, and every event of the audit log that names them, newest first. Of what somebody else did, who and from where is left out.',
     auth: 'bearer',
     scope: 'read:profile',
     answers: {

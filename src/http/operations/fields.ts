@@ -28,8 +28,13 @@ export const lines = (max: number) =>
 /** An address as it is typed; whether it can be one, the domain says. */
 export const Email = z.string().trim().min(1).max(320);
 
+// Every half of a character would be hashed as one and the same.
+const HALF = 'has half of a character';
+
 /** A password somebody has or wants; what it needs, the domain says. */
-export const Password = z.string().min(1).max(1024);
+export const Password = z.string().min(1).max(1024).refine(whole, HALF);
+/** One somebody chooses, where the domain says all of what is wrong with it. */
+export const ChosenPassword = z.string().max(1024).refine(whole, HALF);
 
 /** What came in a mail. */
 export const OneTimeToken = z.string().min(1).max(512);

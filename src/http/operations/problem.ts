@@ -19,7 +19,7 @@ export const OAuthError = z
   .meta({ id: 'OAuthError' });
 
 const PROBLEMS: Record<number, { code: string; title: string; detail: string; path?: string }> = {
-  400: { code: 'invalid_request', title: 'Bad Request', detail: 'Bad Request' },
+  400: { code: 'invalid_request', title: 'Bad Request', detail: 'The body is not JSON.' },
   401: { code: 'invalid_token', title: 'Unauthorized', detail: 'Could not validate credentials' },
   403: { code: 'insufficient_scope', title: 'Forbidden', detail: 'This needs the scope read:users.' },
   404: { code: 'unknown_user', title: 'Not Found', detail: 'there is no such user' },
@@ -29,8 +29,8 @@ const PROBLEMS: Record<number, { code: string; title: string; detail: string; pa
     detail: 'a user with this email address exists already',
     path: 'email',
   },
-  413: { code: 'invalid_request', title: 'Payload Too Large', detail: 'Payload Too Large' },
-  415: { code: 'invalid_request', title: 'Unsupported Media Type', detail: 'Unsupported Media Type' },
+  413: { code: 'invalid_request', title: 'Payload Too Large', detail: 'The body is too large.' },
+  415: { code: 'invalid_request', title: 'Unsupported Media Type', detail: 'The body must be application/json.' },
   422: { code: 'invalid_request', title: 'Unprocessable Entity', detail: 'The request does not fit.', path: 'email' },
   429: {
     code: 'too_many_attempts',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Operations } from '../operation.ts';
 import { profileFields } from '../profile-fields.ts';
 import * as examples from './examples.ts';
-import { Account, anyway, Email, Password } from './fields.ts';
+import { Account, anyway, ChosenPassword, Email, Password } from './fields.ts';
 
 /** OIDC Core §5.1's claims that a person may set themselves; null clears one. */
 export const Profile = z
@@ -20,7 +20,7 @@ export const Profile = z
 
 export const NewPassword = z.strictObject({
   current_password: z.string().max(1024),
-  new_password: z.string().max(1024),
+  new_password: ChosenPassword,
 });
 
 export const Deletion = z.strictObject({ current_password: z.string().max(1024) });

@@ -54,11 +54,12 @@ export const exportRoutes = (
     .use(requireUser)
     .get('/', requirePerson, requireScope('read:profile'), async (ctx) => {
       const { user, grantId } = ctx.state;
-      const [keys, sessions, connected, linked, links, events] = await Promise.all([
+      const [keys, sessions, connected, linked, removed, links, events] = await Promise.all([
         apiKeys.list(user.id),
         signIns.list(user.id, grantId),
         apps.list(user.id),
         identities.list(user.id),
+        identities.removed(user.id),
         verification.outstanding(user.id),
         audit.listOf(user.id, EVENTS),
       ]);
@@ -78,6 +79,12 @@ export const exportRoutes = (
         sessions: sessions.map(sessionJson),
         apps: connected.map(appJson),
         identities: linked.map(identityJson),
+        removed_identities: removed.map(({ provider, issuer, subject, removedAt }) => ({
+          provider,
+          issuer,
+          subject,
+          removed_at: removedAt.toISOString(),
+        })),
         outstanding_links: links.map(({ purpose, email, createdAt, expiresAt }) => ({
           purpose,
           email,

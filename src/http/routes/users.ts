@@ -35,13 +35,16 @@ export const userRoutes = (
     })
     .put('/', requireScope('write:profile'), async (ctx) => {
       const { email, current_password, ...changes } = jsonOf(ctx, Profile);
-      if (email !== undefined) {
-        await requirePerson(ctx, async () => {});
-        verification.checkAddress(email);
-        await signIn.confirm(ctx.state.user, current_password ?? '', originOf(ctx));
+      const { id } = ctx.state.user;
+      if (email === undefined) {
+        ctx.body = accountJson(await accounts.updateProfile(id, changes));
+        return;
       }
-      const user = await accounts.updateProfile(ctx.state.user.id, changes, async (changed) =>
-        email === undefined ? changed : verification.requestChange(changed, email),
+      await requirePerson(ctx, async () => {});
+      verification.checkAddress(email);
+      const shown = await signIn.confirm(ctx.state.user, current_password ?? '', originOf(ctx));
+      const user = await accounts.updateProfile(id, changes, (changed) =>
+        verification.requestChange(changed, email, shown),
       );
       ctx.body = accountJson(user);
     })
