@@ -53,7 +53,7 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
      * @returns 'too_many' when the user has `limit` live keys already.
      */
     create: (
-      key: Omit<ApiKey, 'createdAt' | 'lastUsedAt'>,
+      key: Omit<ApiKey, 'createdAt' | 'lastUsedAt' | 'rotatedAt' | 'plannedExpiresAt'>,
       epoch: number,
       limit: number,
     ): Promise<ApiKey | 'too_many' | 'over'> =>
@@ -105,9 +105,14 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
         const old = await tx.apiKey.findFirst({ where: { id, userId } });
         if (!old || (old.expiresAt && old.expiresAt <= new Date())) return undefined;
         if ((await countLive(tx, userId)) >= limit) return 'too_many';
-        const { name, scopes, allowedNetworks, expiresAt } = old;
-        if (!expiresAt || expiresAt > overlapEnds)
-          await tx.apiKey.update({ where: { id }, data: { expiresAt: overlapEnds } });
+        const { name, scopes, allowedNetworks, rotatedAt } = old;
+        // Rotated once more, since the answer was lost: the end of the overlap is not how long a key of theirs is to last.
+        const expiresAt = rotatedAt ? old.plannedExpiresAt : old.expiresAt;
+        const ends = old.expiresAt && old.expiresAt < overlapEnds ? old.expiresAt : overlapEnds;
+        await tx.apiKey.update({
+          where: { id },
+          data: { expiresAt: ends, rotatedAt: rotatedAt ?? new Date(), plannedExpiresAt: expiresAt },
+        });
         return tx.apiKey.create({ data: { ...successor, userId, name, scopes, allowedNetworks, expiresAt } });
       }),
 

@@ -185,6 +185,22 @@ test('rotating leaves both keys working for the overlap, and the old one gone af
   t.is((await rest.get('/users/me', { 'X-API-Key': String(rotated.body.key) })).status, 401);
 });
 
+test('a key that is rotated once more, for a lost answer, has a successor that lasts as long as it would have', async (t) => {
+  const { auth } = await signedIn();
+  for (const expires_at of [null, '2099-01-01T00:00:00.000Z']) {
+    const old = await keyOf(auth, { ...(expires_at && { expires_at }) });
+    const rotate = () => rest.post(`/users/api-keys/${old.id}/rotate`, {}, auth);
+    for (const { status, body } of [await rotate(), await rotate(), await rotate()]) {
+      t.is(status, 201);
+      t.is(body.expires_at, expires_at);
+    }
+    t.is((await rest.get('/users/me', old.header)).status, 200);
+    const listed = (await rest.get('/users/api-keys', auth)).body as unknown as { id: string; expires_at: string }[];
+    const ends = Date.parse(listed.find(({ id }) => id === old.id)?.expires_at ?? '');
+    t.true(ends <= Date.now() + 86_400_000);
+  }
+});
+
 test('a key that works is listed, however many others have expired since it was made', async (t) => {
   const { auth, id } = await signedIn();
   const old = await keyOf(auth, { name: 'old' });

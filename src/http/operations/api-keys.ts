@@ -73,7 +73,8 @@ export const apiKeyOperations = {
   },
   'POST /users/api-keys/:id/rotate': {
     summary: 'Makes a new secret for an API key',
-    description: 'The old one goes on for `overlap_seconds`, a day unless said otherwise.',
+    description:
+      'The old one goes on for `overlap_seconds`, a day unless said otherwise. Rotated once more, for an answer that was lost, it has another successor, which lasts as long; the lost one is to be deleted.',
     auth: 'bearer',
     scope: 'write:profile',
     body: Rotation,
