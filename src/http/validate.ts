@@ -53,8 +53,23 @@ export class ValidationError extends Error {
 
 const METHODS = [HttpMethodEnum.POST, HttpMethodEnum.PUT, HttpMethodEnum.PATCH, HttpMethodEnum.DELETE];
 
+const UTF8: ReadonlySet<string> = new Set(['', 'utf-8', 'utf8', 'us-ascii']);
+
+/**
+ * Whatever is not UTF-8 was read as the same replacement character: passwords in another encoding would all be alike.
+ *
+ * @see [RFC 8259 §8.1](https://www.rfc-editor.org/rfc/rfc8259.html#section-8.1)
+ */
+const refuseOtherThanUtf8 = (ctx: Context): void => {
+  const { rawBody = '', length } = ctx.request as { rawBody?: string; length?: number };
+  // Somebody may have sent that very character.
+  if (rawBody.includes('\uFFFD') && Buffer.byteLength(rawBody) !== length)
+    throw new BodyError(400, 'The body is not UTF-8.');
+};
+
 const parseJson = koaBody({
   json: true,
+  includeUnparsed: true,
   jsonStrict: true,
   jsonLimit: '100kb',
   text: false,
@@ -72,11 +87,14 @@ const parsedBody: Middleware = async (ctx, next) => {
   refuseEncoded(ctx);
   const hasBody = ctx.request.length !== undefined ? ctx.request.length > 0 : ctx.get('transfer-encoding') !== '';
   if (hasBody && !ctx.is('application/json')) throw new BodyError(415, 'The body must be application/json.');
+  if (!UTF8.has(ctx.request.charset.toLowerCase())) throw new BodyError(415, 'The body must be UTF-8.');
   let parsed = false;
   await parseJson(ctx, async () => {
     parsed = true;
   });
-  if (parsed) await next();
+  if (!parsed) return;
+  refuseOtherThanUtf8(ctx);
+  await next();
 };
 
 /** The query string as the schema says; a parameter given twice does not fit. @throws {ValidationError} */

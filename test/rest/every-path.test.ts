@@ -221,3 +221,22 @@ for (const [status, body, type, detail] of [
     t.is(answer.status, status);
     t.regex(String(answer.body.detail), detail);
   });
+
+test('a body is UTF-8, or refused', async (t) => {
+  const send = async (password: Buffer, type = 'application/json') => {
+    const body = Buffer.concat([Buffer.from('{"email":"a@example.com","password":"'), password, Buffer.from('"}')]);
+    const response = await fetch(`${server.origin}/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': type },
+      body,
+    });
+    return { status: response.status, detail: String(((await response.json()) as { detail: string }).detail) };
+  };
+  // 密码 in GBK, é in Latin-1, and what only begins a character.
+  for (const bytes of [[0xc3, 0xdc, 0xc2, 0xeb], [0xe9], [0xe2, 0x82]])
+    t.like(await send(Buffer.from(bytes)), { status: 400, detail: 'The body is not UTF-8.' });
+  t.like(await send(Buffer.from('secret'), 'application/json; charset=utf-16le'), { status: 415 });
+  for (const text of ['密码', '\uFFFD'])
+    for (const type of ['application/json', 'application/json; charset=UTF-8'])
+      t.is((await send(Buffer.from(text), type)).status, 401);
+});
