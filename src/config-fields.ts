@@ -119,6 +119,7 @@ export const fields = {
   DPOP_REQUIRE_NONCE: flag,
   SESSION_EXPIRE_SECONDS: whole(1, 31_536_000, 'seconds').default(3600),
   SESSION_MAX_AGE_DAYS: whole(1, 365, 'days').optional(),
+  CACHE_ENTRIES: whole(100, 1_000_000, 'entries').default(10_000),
   PASSWORD_MIN_LENGTH: whole(6, 64, 'characters').optional(),
   RATE_LIMITS: text(
     `must be name=points/seconds, separated by commas; the names are ${Object.keys(DEFAULT_LIMITS).join(', ')}`,

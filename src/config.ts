@@ -46,6 +46,8 @@ export type Config = {
   sessionTtlSeconds: number;
   /** However much it is used. */
   sessionMaxSeconds: number;
+  /** How many users, clients and keys each process keeps at hand, of each kind. */
+  cacheEntries: number;
   /** Whether DPoP proofs need a nonce of ours. */
   dpopRequireNonce: boolean;
   /** How the proxy in front hands on the certificates of clients; empty where it does not. */
@@ -136,6 +138,7 @@ export function readConfig(env: Environment): { config: Config; warnings: string
       values.SESSION_MAX_AGE_DAYS === undefined
         ? Math.max(SESSION_MAX_AGE_SECONDS, values.SESSION_EXPIRE_SECONDS)
         : values.SESSION_MAX_AGE_DAYS * 86_400,
+    cacheEntries: values.CACHE_ENTRIES,
     dpopRequireNonce: values.DPOP_REQUIRE_NONCE,
     mtls: {
       certificateHeader: values.MTLS_CERTIFICATE_HEADER,

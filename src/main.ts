@@ -49,6 +49,7 @@ const serve = async (config: Config, log: Logger) => {
   const secrets = await installationSecrets(config);
   const stores = await openStores({
     databaseUrl: config.databaseUrl,
+    cacheEntries: config.cacheEntries,
     redisUrl: config.redisUrl,
     dataDir: config.dataDir,
     mode: 'serve',

@@ -53,6 +53,7 @@ test('an empty environment gives the documented defaults', (t) => {
     refreshRetrySeconds: 60,
     sessionTtlSeconds: 3600,
     sessionMaxSeconds: 30 * 24 * 60 * 60,
+    cacheEntries: 10_000,
     dpopRequireNonce: false,
     mtls: { certificateHeader: undefined, verifiedHeader: undefined, origin: undefined },
     outbound: { extraCa: undefined, reachLoopback: false },
@@ -202,6 +203,7 @@ const unacceptable: Record<string, string[]> = {
   LOG_PII: ['yes', '1', 'True'],
   SESSION_EXPIRE_SECONDS: ['0', '31536001', '3600s'],
   SESSION_MAX_AGE_DAYS: ['0', '366', '30d'],
+  CACHE_ENTRIES: ['99', '1000001', '10k'],
   PASSWORD_MIN_LENGTH: ['5', '65', 'long'],
   RATE_LIMITS: [
     'login',

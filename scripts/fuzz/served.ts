@@ -42,6 +42,8 @@ export const startServed = async (
     DATA_DIR: join(directory, 'data'),
     LOG_LEVEL: 'warn',
     RATE_LIMITS: NO_LIMITS,
+    // Full long before the end: what grows after that is no cache.
+    CACHE_ENTRIES: '200',
     ACCESS_TOKEN_EXPIRE_MINUTES: '1440',
     SESSION_EXPIRE_SECONDS: '86400',
     OUTBOUND_LOOPBACK: 'true',

@@ -1,11 +1,12 @@
+import { createCopies } from './copies.ts';
 import type { ApiKey, User } from './generated/client.ts';
 import type { Stamps } from './stamps.ts';
 
 /** A key with its owner. */
 export type ApiKeyHolder = { key: ApiKey; user: User };
 
-/** Keys that a process keeps a copy of. */
-const MOST = 10_000;
+/** How long a key counts as one that was just seen, after it was read. */
+const KEPT_MS = 600_000;
 /** What is changed in the database past this service is seen after this long. */
 const MAX_AGE_MS = 10_000;
 
@@ -19,15 +20,18 @@ const isCurrent = (copy: Copy, stamp: string | undefined): boolean =>
  * to the database.
  *
  * @param find Asks the database.
+ * @param most Keys that a process keeps a copy of.
  */
-export const createApiKeyCopies = (find: (keyHash: string) => Promise<ApiKeyHolder | undefined>, stamps: Stamps) => {
-  const copies = new Map<string, Copy>();
+export const createApiKeyCopies = (
+  find: (keyHash: string) => Promise<ApiKeyHolder | undefined>,
+  stamps: Stamps,
+  most: number,
+) => {
+  const copies = createCopies<Copy>(most, KEPT_MS);
 
   const keep = (keyHash: string, holder: ApiKeyHolder | undefined, stamp: string | undefined): void => {
     copies.delete(keyHash);
     if (!holder || stamp === undefined) return;
-    // The oldest goes: a Map keeps the order of insertion.
-    if (copies.size >= MOST) copies.delete(copies.keys().next().value ?? '');
     copies.set(keyHash, { holder, stamp, readAt: Date.now() });
   };
 

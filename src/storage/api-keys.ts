@@ -14,7 +14,8 @@ const liveAt = (now: Date) => ({ OR: [{ expiresAt: null }, { expiresAt: { gt: no
 
 export type ApiKeys = ReturnType<typeof createApiKeys>;
 
-export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
+/** @param mostCopies Keys that are kept at hand. */
+export const createApiKeys = (prisma: PrismaClient, stamps: Stamps, mostCopies: number) => {
   // Two at once for one user count one after the other.
   const lockOwner = async (tx: Tx, userId: string): Promise<{ epoch: number } | undefined> => {
     const [owner] = await tx.$queryRaw<{ epoch: number }[]>`
@@ -45,7 +46,7 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps) => {
     const { user, ...key } = found;
     return { key, user };
   };
-  const copies = createApiKeyCopies(findByHash, stamps);
+  const copies = createApiKeyCopies(findByHash, stamps, mostCopies);
 
   return {
     /**

@@ -57,6 +57,8 @@ export type StoreSettings = {
   /** What to do with a database that is behind. */
   migrations: 'apply' | 'require';
   onError(store: 'postgres' | 'redis', error: Error): void;
+  /** How many users, clients and keys each process keeps at hand, of each kind; 10,000 when absent. */
+  cacheEntries?: number | undefined;
   /** How many times as long as usual the stores are waited for: for tests, which share a machine with others. */
   patience?: number | undefined;
 };
@@ -145,7 +147,7 @@ const timed = async (question: () => Promise<unknown>): Promise<StoreState> => {
  * @throws {StoreError} with one line for the operator.
  */
 export const openStores = async (settings: StoreSettings): Promise<Stores> => {
-  const { databaseUrl, redisUrl, redisPrefix = '', onError, patience = 1 } = settings;
+  const { databaseUrl, redisUrl, redisPrefix = '', onError, patience = 1, cacheEntries = 10_000 } = settings;
   // Closed in reverse order, also when opening fails half-way.
   const closers: (() => Promise<unknown>)[] = [];
   const close = async () => {
@@ -186,8 +188,11 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     closers.push(() => client.$disconnect());
     const units = createUnits(client, patience);
     const { prisma } = units;
-    const stamps = unitStamps(redis ? createRedisStamps(redis, redisPrefix) : createMemoryStamps(), units);
-    const vouched = redis && createVouchedRead(stamps, database, units);
+    const stamps = unitStamps(
+      redis ? createRedisStamps(redis, redisPrefix, cacheEntries) : createMemoryStamps(),
+      units,
+    );
+    const vouched = redis && createVouchedRead(stamps, database, units, cacheEntries);
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
       users: stampedUsers(createUsers(prisma), stamps, vouched),
@@ -195,7 +200,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       userSearch: createUserSearch(pool, prisma),
       administration: stampedAdministration(createAdministrationStore(prisma), stamps),
       roles: createRoles(prisma),
-      apiKeys: createApiKeys(prisma, stamps),
+      apiKeys: createApiKeys(prisma, stamps, cacheEntries),
       // Stamps of clients vouch for copies, and there are none without Redis.
       clients: vouched ? stampedClients(createClients(prisma), stamps, vouched) : createClients(prisma),
       registrations: vouched ? stampedRegistrations(createRegistrations(prisma), stamps) : createRegistrations(prisma),

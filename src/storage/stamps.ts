@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { createCopies } from './copies.ts';
 import type { Units } from './units.ts';
 
 /**
@@ -44,13 +45,15 @@ const CHANGING = 'changing';
 
 /** How long a process goes by a stamp it has read: so long may a change by another one stay unseen. */
 const REMEMBERED_MS = 500;
-/** Users whose stamps a process remembers at once. */
-const REMEMBERED = 10_000;
 
-/** In Redis: this process sees its own changes at once, and those of others within half a second. */
-export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
+/**
+ * In Redis: this process sees its own changes at once, and those of others within half a second.
+ *
+ * @param most Users whose stamps a process remembers at once.
+ */
+export const createRedisStamps = (redis: Redis, prefix: string, most: number): Stamps => {
   const keyOf = (userId: string) => `${prefix}stamp:${userId}`;
-  const remembered = new Map<string, { stamp: string | undefined; until: number }>();
+  const remembered = createCopies<{ stamp: string | undefined; until: number }>(most, REMEMBERED_MS);
 
   const ask = async (key: string): Promise<string | undefined> => {
     try {
@@ -70,7 +73,6 @@ export const createRedisStamps = (redis: Redis, prefix: string): Stamps => {
     // Counted from before the question: the answer may be as old as that.
     const mine = { stamp: undefined as string | undefined, until: 0 };
     const until = Date.now() + REMEMBERED_MS;
-    if (remembered.size >= REMEMBERED) remembered.clear();
     remembered.set(userId, mine);
     mine.stamp = await ask(keyOf(userId));
     // A change in this process, since the question was asked, has taken the entry away.
@@ -111,7 +113,9 @@ const FRESH_MS = 1_000;
 
 /** Without Redis: this process sees its own changes at once, and those of others within a second. */
 export const createMemoryStamps = (): Stamps => {
-  const changes = new Map<string, number>();
+  // None is forgotten while a stamp with it is good, and no number comes twice.
+  const changes = createCopies<number>(Number.POSITIVE_INFINITY, 2 * FRESH_MS);
+  let serial = 0;
   const underWay = new Map<string, number>();
   return {
     read(userId) {
@@ -123,7 +127,8 @@ export const createMemoryStamps = (): Stamps => {
       try {
         return await change();
       } finally {
-        changes.set(userId, (changes.get(userId) ?? 0) + 1);
+        serial += 1;
+        changes.set(userId, serial);
         const left = (underWay.get(userId) ?? 1) - 1;
         if (left > 0) underWay.set(userId, left);
         else underWay.delete(userId);

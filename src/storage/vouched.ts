@@ -1,3 +1,4 @@
+import { type Copies, createCopies } from './copies.ts';
 import type { Database } from './postgres-pool.ts';
 import type { Stamps } from './stamps.ts';
 import type { Units } from './units.ts';
@@ -8,8 +9,6 @@ const MAX_AGE_MS = 600_000;
 const RENEW_MS = 1_000;
 /** How long the database is waited for by who has a copy. */
 const PATIENCE_MS = 1_000;
-/** Of each kind. */
-const MOST = 10_000;
 
 /** Reads what `id` names from the database; while that does not answer, from a copy under an unchanged stamp. */
 export type VouchedRead = <T>(kind: string, id: string, read: () => Promise<T | undefined>) => Promise<T | undefined>;
@@ -20,17 +19,20 @@ const slow = Symbol('slow');
  * Copies of what live tokens are held against, for while the database is away. Each was read under a stamp that every change replaces;
  * it is good for as long as the stamp is the same, and so nothing that was changed, and acknowledged as such, is taken from a copy.
  * Without Redis there are no stamps that others see, and no copies.
+ *
+ * @param most Copies of each kind.
  */
 export const createVouchedRead = (
   stamps: Stamps,
   { isAway, suspect }: Pick<Database, 'isAway' | 'suspect'>,
   { current }: Pick<Units, 'current'>,
+  most: number,
 ): VouchedRead => {
   type Copy = { value: unknown; stamp: string; readAt: number };
-  const kinds = new Map<string, Map<string, Copy>>();
+  const kinds = new Map<string, Copies<Copy>>();
 
-  const copiesOf = (kind: string): Map<string, Copy> => {
-    const known = kinds.get(kind) ?? new Map<string, Copy>();
+  const copiesOf = (kind: string): Copies<Copy> => {
+    const known = kinds.get(kind) ?? createCopies<Copy>(most, MAX_AGE_MS);
     kinds.set(kind, known);
     return known;
   };
@@ -48,8 +50,6 @@ export const createVouchedRead = (
       const stamp = await stamps.read(id);
       const value = await read();
       copies.delete(id);
-      // The oldest goes: a Map keeps the order of insertion.
-      if (copies.size >= MOST) copies.delete(copies.keys().next().value ?? '');
       if (stamp !== undefined && value !== undefined) copies.set(id, { value, stamp, readAt: Date.now() });
       return value;
     };

@@ -22,6 +22,7 @@ const scene = () => {
       },
     },
     { current: () => state.unit },
+    100,
   );
   return { state, find: () => vouched('user', 'ada', () => state.read()) };
 };
