@@ -135,10 +135,10 @@ export const createAccounts = (
     return user;
   },
 
-  /** @throws {DomainError} whatever is wrong with it by itself, all at once. */
-  check: ({ email, username, password }: NewAccount): Promise<void> =>
+  /** @throws {DomainError} whatever is wrong by itself with what there is of it, all at once. */
+  check: ({ email, username, password }: Partial<Pick<NewAccount, 'email' | 'username' | 'password'>>): Promise<void> =>
     checkAll(
-      () => checkEmail(email),
+      () => email !== undefined && checkEmail(email),
       () => usernameColumns(username ?? null),
       () => password !== undefined && passwords.check(password, { email, username }),
     ),

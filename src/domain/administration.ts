@@ -127,7 +127,19 @@ export const createAdministration = (parts: AdministrationParts) => {
       }),
     );
 
+  const check = (
+    actor: User,
+    { role, ...account }: Partial<Pick<NewAccount, 'email' | 'username' | 'password' | 'role'>>,
+  ): Promise<void> =>
+    checkAll(
+      () => role !== undefined && requireRole(actor, role),
+      () => accounts.check(account),
+    );
+
   return {
+    /** @throws {DomainError} whatever is wrong by itself with what there is of a new account, all at once. */
+    check,
+
     /** @param after A place that an earlier page of the same list gave. */
     async list(by: ListedBy, order: UserOrder, after: UserPosition | undefined, limit: number): Promise<UserPage> {
       const { search: text, provider, ...filter } = by;
@@ -145,10 +157,7 @@ export const createAdministration = (parts: AdministrationParts) => {
      */
     async create(actor: User, account: NewAccount): Promise<User> {
       const { role = 'user', password } = account;
-      await checkAll(
-        () => requireRole(actor, role),
-        () => accounts.check(account),
-      );
+      await check(actor, { ...account, role });
       const invited = password === undefined;
       return accounts.create(account, async (user) => {
         await audit.record({

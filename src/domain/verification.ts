@@ -63,9 +63,6 @@ export const createVerification = (
     subjectOf: (token: string): Promise<{ email: string; user: User } | undefined> =>
       oneTimeTokens.find(sha256(token), ['verify_email', 'change_email']),
 
-    /** @throws {DomainError} `invalid_email`. */
-    checkAddress: checkEmail,
-
     /**
      * Asks for another address, of somebody who has just shown their password. It takes effect when the link that is mailed to it
      * comes back; the former one is told at once. Whether somebody else has it already, only its holder learns. The address the

@@ -159,7 +159,12 @@ const told = (error: Error & { status?: unknown }, body: unknown): Told => {
       retryAfterSeconds: error.retryAfterSeconds,
     };
   if (error instanceof ValidationError)
-    return { status: error.status, code: 'invalid_request', detail: error.message, errors: error.errors };
+    return {
+      status: error.status,
+      code: 'invalid_request',
+      detail: error.message,
+      errors: [...error.errors, ...((error.rest && faultsOf(error.rest, body)) ?? [])],
+    };
   if (error instanceof Unauthorized)
     return {
       status: 401,

@@ -1,6 +1,7 @@
 import type { Context, Middleware } from 'koa';
 import { HttpMethodEnum, koaBody } from 'koa-body';
 import { z } from 'zod';
+import { DomainError } from '../domain/errors.ts';
 
 /** The body cannot be read as what it should be; the words are for whoever sent it. */
 export class BodyError extends Error {
@@ -43,11 +44,14 @@ export const bodyOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T>
 export class ValidationError extends Error {
   readonly status: number;
   readonly errors: { path: string; message: string }[];
+  /** What the domain finds wrong with the rest. */
+  readonly rest: DomainError | undefined;
 
-  constructor(errors: { path: string; message: string }[], status = 422) {
+  constructor(errors: { path: string; message: string }[], status = 422, rest?: DomainError) {
     super('The request does not fit.');
     this.status = status;
     this.errors = errors;
+    this.rest = rest;
   }
 }
 
@@ -103,6 +107,34 @@ export const queryOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T
 /** @throws {ValidationError} naming every path that is wrong, unknown ones included. */
 export const jsonOf = <T extends z.ZodType>(ctx: Context, schema: T): z.infer<T> =>
   fitting(ctx.request.body ?? {}, schema);
+
+/**
+ * As `jsonOf`; where something does not fit, what the domain says of the fields that do is told along with it, all at once.
+ *
+ * @param rules The domain's; asked only then, with whichever fields there are.
+ * @throws {ValidationError}
+ */
+export const jsonUnder = async <T extends z.ZodObject>(
+  ctx: Context,
+  schema: T,
+  rules: (fields: Partial<z.infer<T>>) => Promise<void>,
+): Promise<z.infer<T>> => {
+  const body: Record<string, unknown> = Object(ctx.request.body ?? {});
+  const parsed = schema.safeParse(body);
+  if (parsed.success) return parsed.data;
+  const faults = faultsOf(parsed.error);
+  const fitting = Object.entries(schema.shape).flatMap(([name, field]) => {
+    const { success, data } = z.safeParse(field, body[name]);
+    return success ? [[name, data] as const] : [];
+  });
+  try {
+    await rules(Object.fromEntries(fitting) as Partial<z.infer<T>>);
+  } catch (error) {
+    if (error instanceof DomainError) throw new ValidationError(faults, 422, error);
+    throw error;
+  }
+  throw new ValidationError(faults);
+};
 
 /** An id from a path. What is no uuid is nobody's: the store answers that there is none, as for any other. */
 export const idOf = (text: string | undefined): string =>

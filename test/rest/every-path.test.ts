@@ -240,3 +240,53 @@ test('a body is UTF-8, or refused', async (t) => {
     for (const type of ['application/json', 'application/json; charset=UTF-8'])
       t.is((await send(Buffer.from(text), type)).status, 401);
 });
+
+test('what the schema finds hides nothing of what the rules find, and the other way round', async (t) => {
+  const { auth } = await people.person();
+  const { auth: admin } = await people.person('admin');
+  const faults: [
+    method: 'post' | 'put',
+    path: string,
+    headers: Record<string, string>,
+    body: object,
+    wrong: string[],
+  ][] = [
+    ['post', '/auth/register', {}, { email: 1, username: 'a b', password: 'x' }, ['email', 'password', 'username']],
+    ['post', '/auth/register', {}, { email: 'x', username: 'a b', more: 1 }, ['email', 'more', 'password', 'username']],
+    ['post', '/auth/reset-password', {}, { new_password: 'x', more: 1 }, ['more', 'new_password', 'token']],
+    [
+      'put',
+      '/users/me',
+      auth,
+      { username: 'a b', email: 'x', name: 1 },
+      ['current_password', 'email', 'name', 'username'],
+    ],
+    ['put', '/users/me', auth, { username: 'a b', email: 'x', current_password: 'secret1' }, ['email', 'username']],
+    [
+      'put',
+      '/users/me/password',
+      auth,
+      { current_password: 1, new_password: 'x' },
+      ['current_password', 'new_password'],
+    ],
+    [
+      'post',
+      '/admin/users',
+      admin,
+      { email: 'x', username: 'a b', role: 'x', name: 1 },
+      ['email', 'name', 'role', 'username'],
+    ],
+    [
+      'put',
+      '/admin/users/00000000-0000-4000-8000-000000000000',
+      admin,
+      { email: 'x', role: 'x', name: 1 },
+      ['email', 'name', 'role'],
+    ],
+  ];
+  for (const [method, path, headers, body, wrong] of faults) {
+    const answer = await rest[method](path, body, headers);
+    t.is(answer.status, 422, path);
+    t.deepEqual(pathsOf(answer), wrong, `${path} ${JSON.stringify(body)}`);
+  }
+});

@@ -6,7 +6,7 @@ import type { Cursors } from '../cursors.ts';
 import { Ban, NewUser, UserChanges, UserListQuery } from '../operations/admin-users.ts';
 import { NoBody } from '../operations/fields.ts';
 import { type RequireUser, requirePermission, type SignedIn } from '../require-user.ts';
-import { jsonBody, jsonOf, queryOf } from '../validate.ts';
+import { jsonBody, jsonOf, jsonUnder, queryOf } from '../validate.ts';
 
 const LIST = 'admin-users';
 const Place = z.object({ key: z.string(), id: z.uuid() });
@@ -45,7 +45,8 @@ export const adminUserRoutes = (administration: Administration, cursors: Cursors
       };
     })
     .post('/', writer, async (ctx) => {
-      const { email, password, username, role, email_verified, ...profile } = jsonOf(ctx, NewUser);
+      const requested = await jsonUnder(ctx, NewUser, (rest) => administration.check(ctx.state.user, rest));
+      const { email, password, username, role, email_verified, ...profile } = requested;
       const account = { email, password, username, role, emailVerified: email_verified, profile };
       const user = await administration.create(ctx.state.user, account);
       ctx.status = 201;
@@ -55,7 +56,9 @@ export const adminUserRoutes = (administration: Administration, cursors: Cursors
       ctx.body = administeredJson(await administration.find(ctx.params.id ?? ''));
     })
     .put('/:id', writer, async (ctx) => {
-      const changes = jsonOf(ctx, UserChanges);
+      const changes = await jsonUnder(ctx, UserChanges, ({ email, role }) =>
+        administration.check(ctx.state.user, { email, role }),
+      );
       ctx.body = administeredJson(await administration.update(ctx.state.user, ctx.params.id ?? '', changes));
     })
     .delete('/:id', writer, async (ctx) => {

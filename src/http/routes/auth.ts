@@ -17,7 +17,7 @@ import { askedLocale } from '../locale.ts';
 import * as body from '../operations/auth.ts';
 import { limitLinks, limitMails, tellBudget } from '../rate-limit.ts';
 import type { RequireUser, SignedIn } from '../require-user.ts';
-import { jsonBody, jsonOf } from '../validate.ts';
+import { jsonBody, jsonOf, jsonUnder } from '../validate.ts';
 
 /** Accounts and first-party tokens, as the platform's own apps have always asked for them. */
 export const authRoutes = (
@@ -36,7 +36,7 @@ export const authRoutes = (
   new Router<SignedIn>({ prefix: '/auth' })
     .use(jsonBody)
     .post('/register', async (ctx) => {
-      const registration = jsonOf(ctx, body.Registration);
+      const registration = await jsonUnder(ctx, body.Registration, accounts.check);
       await throttles.register.spend(ctx.ip, keyOf(registration.email), tellBudget(ctx));
       const user = await accounts.create(
         { ...registration, profile: { locale: askedLocale(ctx) } },
@@ -108,7 +108,9 @@ export const authRoutes = (
       ctx.body = body.ACCEPTED;
     })
     .post('/reset-password', limitLinks(throttles), async (ctx) => {
-      const { token, new_password } = jsonOf(ctx, body.Reset);
+      const { token, new_password } = await jsonUnder(ctx, body.Reset, (rest) =>
+        accounts.check({ password: rest.new_password }),
+      );
       await passwordReset.reset(token, new_password);
       ctx.status = 204;
     })

@@ -10,7 +10,7 @@ import { deviceOf } from '../device-cookie.ts';
 import { Deletion as DeletionRequest, NewPassword, Profile } from '../operations/users.ts';
 import { tellBudget } from '../rate-limit.ts';
 import { type RequireUser, requirePerson, requireScope, type SignedIn } from '../require-user.ts';
-import { jsonBody, jsonOf } from '../validate.ts';
+import { jsonBody, jsonOf, jsonUnder } from '../validate.ts';
 
 const originOf = (ctx: Context) => ({ ip: ctx.ip, device: deviceOf(ctx), report: tellBudget(ctx) });
 
@@ -34,14 +34,17 @@ export const userRoutes = (
       ctx.body = accountText(ctx.state.user);
     })
     .put('/', requireScope('write:profile'), async (ctx) => {
-      const { email, current_password, ...changes } = jsonOf(ctx, Profile);
-      const { id } = ctx.state.user;
+      const { id, username: former } = ctx.state.user;
+      // One from before a rule may be sent back as it is.
+      const rules = ({ email, username }: { email?: string | undefined; username?: string | undefined }) =>
+        accounts.check({ email, username: username === former ? undefined : username });
+      const { email, current_password, ...changes } = await jsonUnder(ctx, Profile, rules);
       if (email === undefined) {
         ctx.body = accountJson(await accounts.updateProfile(id, changes));
         return;
       }
       await requirePerson(ctx, async () => {});
-      verification.checkAddress(email);
+      await rules({ email, username: changes.username });
       const shown = await signIn.confirm(ctx.state.user, current_password ?? '', originOf(ctx));
       const user = await accounts.updateProfile(id, changes, (changed) =>
         verification.requestChange(changed, email, shown),
@@ -54,7 +57,9 @@ export const userRoutes = (
       ctx.status = 204;
     })
     .put('/password', requirePerson, requireScope('write:profile'), async (ctx) => {
-      const { current_password, new_password } = jsonOf(ctx, NewPassword);
+      const { current_password, new_password } = await jsonUnder(ctx, NewPassword, (rest) =>
+        accounts.check({ password: rest.new_password }),
+      );
       const user = await signIn.confirm(ctx.state.user, current_password, originOf(ctx));
       await accounts.changePassword(user, new_password, () => alerts.passwordChanged(user));
       ctx.status = 204;
