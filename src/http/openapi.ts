@@ -121,7 +121,7 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
     content: { [type]: schema ? { schema: schemaOf(schema, 'output'), example } : {} },
   });
 
-  const responsesOf = (method: string, operation: Operation): Json => {
+  const responsesOf = (method: string, path: string, operation: Operation): Json => {
     const described = (status: number | string, description: string, more: Json) => {
       const headers = headersOf(Number(status), operation);
       return [String(status), { description, ...(Object.keys(headers).length > 0 && { headers }), ...more }];
@@ -133,7 +133,7 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
       described(
         status,
         WHY[status] ?? STATUS_CODES[status] ?? '',
-        content('application/problem+json', Problem, problemExample(status)),
+        content('application/problem+json', Problem, problemExample(status, `${method} ${path}`, operation.scope)),
       ),
     );
     const answers = Object.entries(operation.answers).map(([status, { description, body, type, example }]) =>
@@ -183,7 +183,7 @@ export const openApiDocument = (operations: Operations, issuer: string, version:
         required: !body.safeParse({}).success,
         content: { [bodyType]: { schema: schemaOf(body, 'input'), example } },
       },
-      responses: responsesOf(method, operation),
+      responses: responsesOf(method, path, operation),
     };
     const at = path.replace(/:(\w+)/g, '{$1}');
     paths[at] = { ...paths[at], [method.toLowerCase()]: JSON.parse(JSON.stringify(entry)) };

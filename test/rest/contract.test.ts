@@ -90,6 +90,33 @@ test('each example of a failure is a failure of its status', async (t) => {
   t.true(examples > 100);
 });
 
+test('the example of a failure is one that its route has', async (t) => {
+  const described = await document();
+  const codeOf = (path: string, method: string, status: number) =>
+    Object(answersOf(described, path, method)?.[status]?.content?.['application/problem+json']).example?.code;
+  for (const [path, method, status, code] of [
+    ['/auth/login', 'post', 401, 'invalid_credentials'],
+    ['/auth/refresh', 'post', 401, 'invalid_refresh_token'],
+    ['/auth/logout', 'post', 401, 'invalid_token'],
+    ['/auth/register', 'post', 409, 'email_taken'],
+    ['/users/me', 'put', 409, 'email_taken'],
+    ['/users/me/password', 'put', 409, 'password_not_set'],
+    ['/users/api-keys', 'post', 409, 'too_many_api_keys'],
+    ['/users/api-keys/{id}', 'delete', 404, 'unknown_api_key'],
+    ['/users/me/identities/{id}', 'delete', 409, 'last_way_in'],
+    ['/admin/users/{id}', 'put', 409, 'email_taken'],
+    ['/admin/users/{id}', 'delete', 409, 'last_admin'],
+    ['/admin/clients', 'post', 409, 'client_exists'],
+    ['/admin/clients/{clientId}', 'put', 404, 'unknown_client'],
+    ['/admin/resources/one', 'get', 404, 'unknown_resource'],
+  ] as const)
+    t.is(codeOf(path, method, status), code, `${method} ${path} ${status}`);
+  // Of users, or of what only they have, nobody speaks elsewhere.
+  for (const [path, methods] of Object.entries(described.paths))
+    for (const method of Object.keys(methods))
+      if (codeOf(path, method, 404) === 'unknown_user') t.regex(path, /^\/admin\/users\//);
+});
+
 test('what callers go by is documented: budgets, waits, challenges, places, limits', async (t) => {
   const described = await document();
   const { paths } = described;

@@ -18,7 +18,9 @@ export const OAuthError = z
   .looseObject({ error: z.string(), error_description: z.string().optional() })
   .meta({ id: 'OAuthError' });
 
-const PROBLEMS: Record<number, { code: string; title: string; detail: string; path?: string }> = {
+type Failure = { code: string; detail: string; path?: string };
+
+const PROBLEMS: Record<number, Failure & { title: string }> = {
   400: { code: 'invalid_request', title: 'Bad Request', detail: 'The body is not JSON.' },
   401: { code: 'invalid_token', title: 'Unauthorized', detail: 'Could not validate credentials' },
   403: { code: 'insufficient_scope', title: 'Forbidden', detail: 'This needs the scope read:users.' },
@@ -44,19 +46,99 @@ const PROBLEMS: Record<number, { code: string; title: string; detail: string; pa
   },
 };
 
-/** What a failure looks like. */
-export const problemExample = (status: number): z.infer<typeof Problem> | undefined => {
+/** Where a route fails in a way of its own. */
+const OWN: readonly [route: RegExp, failures: Record<number, Failure>][] = [
+  [/ \/auth\/login$/, { 401: { code: 'invalid_credentials', detail: 'Incorrect email or password' } }],
+  [
+    / \/auth\/refresh$/,
+    { 401: { code: 'invalid_refresh_token', detail: 'Could not validate credentials', path: 'refresh_token' } },
+  ],
+  [
+    /^(DELETE \/users\/me|PUT \/users\/me\/password)$/,
+    {
+      401: { code: 'invalid_credentials', detail: 'The current password is not right' },
+      409: {
+        code: 'password_not_set',
+        detail: 'This account has no password yet: set one by a link in a mail first',
+      },
+    },
+  ],
+  [
+    / \/users\/api-keys/,
+    {
+      404: { code: 'unknown_api_key', detail: 'there is no such key' },
+      409: { code: 'too_many_api_keys', detail: 'at most 50 keys; delete one that is not used' },
+    },
+  ],
+  [/ \/users\/me\/sessions/, { 404: { code: 'unknown_session', detail: 'there is no such session' } }],
+  [/ \/users\/me\/apps/, { 404: { code: 'unknown_app', detail: 'there is no such app' } }],
+  [
+    / \/users\/me\/identities/,
+    {
+      404: { code: 'unknown_identity', detail: 'there is no such identity' },
+      409: { code: 'last_way_in', detail: 'nothing would be left to sign in with: set a password first' },
+    },
+  ],
+  [
+    /^(DELETE \/admin\/users\/:id|POST \/admin\/users\/:id\/ban)$/,
+    {
+      409: {
+        code: 'last_admin',
+        detail: 'The last administrator cannot be removed: make somebody else one first',
+      },
+    },
+  ],
+  [
+    /^POST \/admin\/clients$/,
+    { 409: { code: 'client_exists', detail: 'a client with client_id my-app exists already' } },
+  ],
+  [
+    /^POST \/admin\/clients\/:clientId\/secret$/,
+    { 409: { code: 'client_without_secret', detail: 'this client has no secret: it authenticates otherwise' } },
+  ],
+  [
+    / \/admin\/clients/,
+    {
+      404: { code: 'unknown_client', detail: 'there is no such client' },
+      409: { code: 'built_in_client', detail: "this client is the service's own and cannot be changed" },
+    },
+  ],
+  [
+    / \/admin\/resources/,
+    {
+      404: { code: 'unknown_resource', detail: 'there is no such resource' },
+      409: { code: 'resource_exists', detail: 'there is a resource of this identifier already' },
+    },
+  ],
+  [/ \/oauth\/:provider\//, { 404: { code: 'unknown_provider', detail: 'Signing in with Google is not set up here' } }],
+  [
+    / \/admin\/initial-access-tokens/,
+    {
+      404: { code: 'unknown_initial_access_token', detail: 'there is no such initial access token' },
+      409: { code: 'too_many_initial_access_tokens', detail: 'there are 1000 already: revoke some first' },
+    },
+  ],
+];
+
+/**
+ * What a failure looks like.
+ *
+ * @param route Method and path, as the router spells it.
+ * @param scope What the route needs.
+ */
+export const problemExample = (status: number, route: string, scope?: string): z.infer<typeof Problem> | undefined => {
   const known = PROBLEMS[status];
   if (!known) return undefined;
-  const { code, title, detail, path } = known;
+  const own = OWN.find(([pattern, failures]) => pattern.test(route) && failures[status])?.[1][status];
+  const { title, code, detail, path } = own ? { title: known.title, path: undefined, ...own } : known;
   return {
     type: 'about:blank',
     title,
     status,
-    detail,
+    detail: status === 403 && scope ? `This needs the scope ${scope}.` : detail,
     code,
     request_id: '0b5c1d54-6d0c-4c5a-9a53-8f0d6f0f3c11',
-    ...(path && { errors: [{ path, message: status === 409 ? detail : 'is too short' }] }),
+    ...(path && { errors: [{ path, message: status === 422 ? 'is too short' : detail }] }),
   };
 };
 
