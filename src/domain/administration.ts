@@ -8,7 +8,6 @@ import type { UserFilter, UserOrder, UserPage, UserPosition, UserSearch } from '
 import type { User, Users } from '../storage/users.ts';
 import {
   type Accounts,
-  checkEmail,
   conflict,
   emailColumns,
   keyOf,
@@ -180,11 +179,7 @@ export const createAdministration = (parts: AdministrationParts) => {
       const user = await findWithinReach(actor, id);
       // One from before a rule may be sent back as it is.
       const renamed = username === user.username ? undefined : username;
-      await checkAll(
-        () => role !== undefined && role !== user.role && requireRole(actor, role),
-        () => email !== undefined && checkEmail(email),
-        () => renamed !== undefined && usernameColumns(renamed),
-      );
+      await check(actor, { email, username: renamed ?? undefined, role: role === user.role ? undefined : role });
       const named = {
         ...(email !== undefined && emailColumns(email)),
         ...(renamed !== undefined && usernameColumns(renamed)),

@@ -1,5 +1,5 @@
 import { type ApiKeyHolder, createApiKeyCopies } from './api-key-copies.ts';
-import type { ApiKey } from './generated/client.ts';
+import type { ApiKey, Prisma } from './generated/client.ts';
 import type { PrismaClient, Tx } from './prisma.ts';
 import type { Stamps } from './stamps.ts';
 
@@ -67,12 +67,12 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps, mostCopies: 
     /** Newest first: every live one, and of the expired ones the newest. */
     async list(userId: string): Promise<ApiKey[]> {
       const now = new Date();
-      const orderBy = [{ createdAt: 'desc' }, { id: 'desc' }] as const;
+      const orderBy: Prisma.ApiKeyOrderByWithRelationInput[] = [{ createdAt: 'desc' }, { id: 'desc' }];
       const [live, expired] = await Promise.all([
-        prisma.apiKey.findMany({ where: { userId, ...liveAt(now) }, orderBy: [...orderBy] }),
+        prisma.apiKey.findMany({ where: { userId, ...liveAt(now) }, orderBy }),
         prisma.apiKey.findMany({
           where: { userId, expiresAt: { lte: now } },
-          orderBy: [...orderBy],
+          orderBy,
           take: SHOWN_EXPIRED,
         }),
       ]);

@@ -17,7 +17,8 @@ export const createCopies = <V>(most: number, maxAgeMs: number): Copies<V> => {
     get: (key) => entries.get(key)?.value,
     has: (key) => entries.has(key),
     set(key, value) {
-      const now = Date.now();
+      // Not by the clock, which may be set back: what is forgotten early could be taken for what it was before.
+      const now = performance.now();
       entries.delete(key);
       for (const [oldest, { at }] of entries) {
         if (entries.size < most && now - at <= maxAgeMs) break;

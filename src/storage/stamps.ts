@@ -120,7 +120,7 @@ export const createMemoryStamps = (): Stamps => {
   return {
     read(userId) {
       if (underWay.has(userId)) return undefined;
-      return `${changes.get(userId) ?? 0}.${Math.floor(Date.now() / FRESH_MS)}`;
+      return `${changes.get(userId) ?? 0}.${Math.floor(performance.now() / FRESH_MS)}`;
     },
     async changing(userId, change) {
       underWay.set(userId, (underWay.get(userId) ?? 0) + 1);

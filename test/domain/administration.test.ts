@@ -18,7 +18,7 @@ import { createRedisArtifacts } from '../../src/storage/artifacts-redis.ts';
 import { openStores } from '../../src/storage/open-stores.ts';
 import type { Stores } from '../../src/storage/stores.ts';
 import { testDatabase } from '../helpers/database.ts';
-import { NO_REDIS, testRedis } from '../helpers/redis.ts';
+import { testRedis, withRedisOf } from '../helpers/redis.ts';
 
 const redis = await testRedis();
 const database = await testDatabase();
@@ -27,8 +27,16 @@ test.after.always(async () => {
   await database.close();
 });
 
-const withRedis = redis ? test : test.skip; // What is tested is Redis failing: without one there is nothing to fail.
-const withoutIt = redis ? '' : ` — SKIPPED, ${NO_REDIS}`;
+const { withRedis, suffix } = withRedisOf(redis);
+
+const openOnDatabase = () =>
+  openStores({
+    databaseUrl: database.connectionString,
+    dataDir: '',
+    mode: 'share',
+    migrations: 'require',
+    onError: () => {},
+  });
 
 /** As the service puts it together. */
 const administrationOf = (stores: Stores, artifacts: Artifacts) => {
@@ -67,16 +75,10 @@ const administrationOf = (stores: Stores, artifacts: Artifacts) => {
 };
 
 withRedis(
-  `a ban holds although Redis fails in its middle, says so, and ends the rest when it is repeated${withoutIt}`,
+  `a ban holds although Redis fails in its middle, says so, and ends the rest when it is repeated${suffix}`,
   async (t) => {
     if (!redis) return;
-    const stores = await openStores({
-      databaseUrl: database.connectionString,
-      dataDir: '',
-      mode: 'share',
-      migrations: 'require',
-      onError: () => {},
-    });
+    const stores = await openOnDatabase();
     const client = new Redis(redis.url, { enableOfflineQueue: false, lazyConnect: true, retryStrategy: () => null });
     client.on('error', () => {});
     t.teardown(async () => {
@@ -118,13 +120,7 @@ withRedis(
 );
 
 test('somebody who is made an administrator in between is not changed by who may not change administrators', async (t) => {
-  const stores = await openStores({
-    databaseUrl: database.connectionString,
-    dataDir: '',
-    mode: 'share',
-    migrations: 'require',
-    onError: () => {},
-  });
+  const stores = await openOnDatabase();
   t.teardown(() => stores.close());
   const { pool } = database;
   await pool.query("INSERT INTO roles (name, permissions) VALUES ('support', '{read:users,write:users}')");

@@ -7,10 +7,15 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import test from 'ava';
 import { Cluster, Redis } from 'ioredis';
 
 /** Said wherever tests are left out for want of a Redis. */
 export const NO_REDIS = 'no Redis: set TEST_REDIS_URL or install redis-server';
+
+/** For tests that need a Redis: left out where there is none, which `suffix` says in their titles. */
+export const withRedisOf = (redis: object | undefined) =>
+  redis ? { withRedis: test, suffix: '' } : { withRedis: test.skip, suffix: ` (${NO_REDIS})` }; // Said in the title: there is none.
 
 export type TestRedis<Client extends Redis | Cluster = Redis> = {
   url: string;

@@ -9,7 +9,7 @@ import type { Artifacts } from '../../src/storage/artifacts.ts';
 import { createPostgresArtifacts } from '../../src/storage/artifacts-postgres.ts';
 import { createRedisArtifacts } from '../../src/storage/artifacts-redis.ts';
 import { type TestDatabase, testDatabase } from '../helpers/database.ts';
-import { NO_REDIS, testRedis } from '../helpers/redis.ts';
+import { testRedis, withRedisOf } from '../helpers/redis.ts';
 
 const PUSHED = 'PushedAuthorizationRequest';
 const secrets = createSecrets('a master key of at least 32 bytes, for tests');
@@ -29,15 +29,18 @@ test.after.always(async () => {
 const adapters = (artifacts: Artifacts, sessionMaxSeconds = 3600) =>
   createAdapterFactory(artifacts, known, secrets, 60, sessionMaxSeconds);
 
-const stores: [name: string, artifacts: () => Artifacts | undefined][] = [
-  ['PostgreSQL', () => createPostgresArtifacts(database.pool)],
-  ['Redis', () => redis && createRedisArtifacts(redis.client, { prefix: `${redis.prefix}oidc:` })],
+const { withRedis, suffix: withoutRedis } = withRedisOf(redis);
+const stores = [
+  { name: 'PostgreSQL', open: () => createPostgresArtifacts(database.pool), runs: test, suffix: '' },
+  {
+    name: 'Redis',
+    open: () => redis && createRedisArtifacts(redis.client, { prefix: `${redis.prefix}oidc:` }),
+    runs: withRedis,
+    suffix: withoutRedis,
+  },
 ];
 
-for (const [name, open] of stores) {
-  const runs = name === 'PostgreSQL' || redis ? test : test.skip;
-  const suffix = name === 'PostgreSQL' || redis ? '' : ` (${NO_REDIS})`;
-
+for (const { name, open, runs, suffix } of stores) {
   runs(
     `${name}: a spent request that expires while an interaction with it is written does not come back${suffix}`,
     async (t) => {

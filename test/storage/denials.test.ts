@@ -4,11 +4,10 @@ import type { ArtifactRecord } from '../../src/storage/artifacts.ts';
 import { createPostgresArtifacts } from '../../src/storage/artifacts-postgres.ts';
 import { createDenials } from '../../src/storage/denials.ts';
 import { type TestDatabase, testDatabase } from '../helpers/database.ts';
-import { keysOf, NO_REDIS, testRedis } from '../helpers/redis.ts';
+import { keysOf, NO_REDIS, testRedis, withRedisOf } from '../helpers/redis.ts';
 
 const redis = await testRedis();
-const withRedis = redis ? test : test.skip;
-const suffix = redis ? '' : ` (${NO_REDIS})`;
+const { withRedis, suffix } = withRedisOf(redis);
 let database: TestDatabase;
 
 test.before(async () => {

@@ -8,11 +8,10 @@ import { createRegistrations } from '../../src/storage/registrations.ts';
 import { stampedIdentities, stampedRegistrations } from '../../src/storage/stamped.ts';
 import { createMemoryStamps, createRedisStamps } from '../../src/storage/stamps.ts';
 import { type TestDatabase, testDatabase } from '../helpers/database.ts';
-import { NO_REDIS, testRedis } from '../helpers/redis.ts';
+import { NO_REDIS, testRedis, withRedisOf } from '../helpers/redis.ts';
 
 const redis = await testRedis();
-const withRedis = redis ? test : test.skip;
-const suffix = redis ? '' : ` (${NO_REDIS})`;
+const { withRedis, suffix } = withRedisOf(redis);
 let database: TestDatabase;
 
 test.before(async () => {
