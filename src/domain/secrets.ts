@@ -2,8 +2,8 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createHmac,
+  createSecretKey,
   hash,
   hkdfSync,
   randomBytes,
@@ -18,7 +18,7 @@ export const randomSecret = (bytes = 32): string => randomBytes(bytes).toString(
 
 /** Compares without telling by its duration where two values differ. */
 export const equalSecrets = (a: string, b: string): boolean =>
-  timingSafeEqual(createHash('sha256').update(a).digest(), createHash('sha256').update(b).digest());
+  timingSafeEqual(hash('sha256', a, 'buffer'), hash('sha256', b, 'buffer'));
 
 export type Secrets = ReturnType<typeof createSecrets>;
 
@@ -31,8 +31,9 @@ export type Secrets = ReturnType<typeof createSecrets>;
 export const createSecrets = (masterKey: string) => {
   const derive = (purpose: string): Buffer =>
     Buffer.from(hkdfSync('sha256', masterKey, '', `user-auth:${purpose}`, 32));
-  const sealingKey = derive('seal');
-  const hashingKey = derive('keyed-hash');
+  // As objects: every use of a key's bytes would make one.
+  const sealingKey = createSecretKey(derive('seal'));
+  const hashingKey = createSecretKey(derive('keyed-hash'));
 
   const keyedHash = (purpose: string, value: string): string =>
     createHmac('sha256', hashingKey).update(`${purpose}\0${value}`).digest('base64url');

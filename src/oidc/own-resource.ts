@@ -25,6 +25,10 @@ export const signInTimes = new WeakMap<object, number>();
 /** What every first-party token may do; a role's further permissions are added to it. */
 export const FIRST_PARTY_SCOPE = 'read:profile write:profile';
 
+// In the form that signing wants it in: from any other one is made for every token.
+const signingKey = (secret: string) =>
+  createSecretKey(Buffer.from(secret)).toCryptoKey({ name: 'HMAC', hash: 'SHA-256' }, false, ['sign']);
+
 /** The resource server that first-party tokens are for, as oidc-provider wants it: ourselves. */
 export const ownResourceServer = ({ issuer, jwtAlgorithm, jwtSecretKey, accessTokenTtlSeconds }: JwtSettings) =>
   ({
@@ -33,10 +37,7 @@ export const ownResourceServer = ({ issuer, jwtAlgorithm, jwtSecretKey, accessTo
     accessTokenFormat: 'jwt' as const,
     accessTokenTTL: accessTokenTtlSeconds,
     jwt: {
-      sign:
-        jwtAlgorithm === 'HS256'
-          ? { alg: jwtAlgorithm, key: createSecretKey(Buffer.from(jwtSecretKey)) }
-          : { alg: jwtAlgorithm },
+      sign: jwtAlgorithm === 'HS256' ? { alg: jwtAlgorithm, key: signingKey(jwtSecretKey) } : { alg: jwtAlgorithm },
     },
   }) satisfies ResourceServer;
 
