@@ -31,8 +31,8 @@ export type PasswordPolicy = {
 /** Whose password it is to be: what is known of them is the first that others try. */
 export type PasswordOwner = { email?: string | undefined; username?: string | null | undefined };
 
-/** libuv has four threads for what takes long; more hashes at once than cores only wait for each other. */
-const AT_ONCE = Math.min(4, availableParallelism());
+/** libuv has four threads for what takes long. One hash more than there are cores: while one hands over to the next, none stands idle. */
+const AT_ONCE = Math.min(4, availableParallelism() + 1);
 /** About a second's worth: on a busy machine two or three, and longer nobody waits for a sign-in. */
 const WAITING = 40;
 const RETRY_AFTER_SECONDS = 2;
@@ -49,6 +49,7 @@ export const createPasswords = (
   foreign: ForeignHashes,
 ) => {
   const options = { type: argon2.argon2id, parallelism: 1, ...cost } as const;
+  const ofToday = `$argon2id$v=19$m=${cost.memoryCost},p=1,t=${cost.timeCost}$`;
   // Verified against when there is no account, so that a missing account takes as long as a wrong password. A hash from
   // elsewhere has a cost of its own: until its owner first signs in here, how long the answer takes tells it from none.
   const decoy = argon2.hash('a password nobody has', options);
@@ -124,6 +125,7 @@ export const createPasswords = (
     room: inTurn.room,
 
     /** Whether the hash was made elsewhere, or at another cost than today's. */
-    needsRehash: (hash: string): boolean => foreign.isForeign(hash) || argon2.needsRehash(hash, options),
+    needsRehash: (hash: string): boolean =>
+      !hash.startsWith(ofToday) && (foreign.isForeign(hash) || argon2.needsRehash(hash, options)),
   };
 };

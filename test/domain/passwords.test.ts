@@ -98,6 +98,20 @@ test('a password that is too common can still be rehashed: it is somebody’s al
   t.true(await strict.verify(await strict.rehash('password'), 'password'));
 });
 
+test('a hash is made anew when today’s cost is another one, and only then', async (t) => {
+  const hash = await passwords.hash('correct horse');
+  t.false(passwords.needsRehash(hash));
+  for (const cost of [
+    { memoryCost: 20_000, timeCost: 2 },
+    { memoryCost: 19_456, timeCost: 3 },
+  ]) {
+    const dearer = createPasswords({ minLength: 8, blocklist: false, cost }, foreign);
+    t.true(dearer.needsRehash(hash));
+    t.false(dearer.needsRehash(await dearer.hash('correct horse')));
+    t.true(passwords.needsRehash(await dearer.hash('correct horse')));
+  }
+});
+
 test('nothing but length, the list and the owner’s names speaks against a password', async (t) => {
   for (const password of ['all lower case words', '8 7 6 5 4 3 9', '\u{1f511}'.repeat(8), 'x'.repeat(256)])
     await t.notThrowsAsync(strict.hash(password));
