@@ -89,8 +89,16 @@ export const createSignIn = (
     return user && secrets.matches('device', markedFor(user, device), proof) ? device : undefined;
   };
 
-  /** @throws {DomainError} `too_many_attempts`, with the seconds to wait. */
-  const attempt = async (login: string, password: string, origin: Origin): Promise<User | undefined> => {
+  /**
+   * @param along What is done for whoever it is, while their budgets are made whole again.
+   * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
+   */
+  const attempt = async <T>(
+    login: string,
+    password: string,
+    origin: Origin,
+    along: (user: User) => Promise<T>,
+  ): Promise<T | undefined> => {
     const { ip, client, report = () => {} } = origin;
     // A flood costs as little as can be: who signs in with it is refused, who does not hardly feels it.
     await accounts.roomForPassword();
@@ -126,9 +134,14 @@ export const createSignIn = (
       report(ofNetwork.remaining < left.remaining ? ofNetwork : left);
       return undefined;
     }
-    await Promise.all([...[byAccount, waits, locks].map((limit) => limit.clear(account)), byNetwork.refund(network)]);
     report({ ...told(ofAccount), remaining: points });
-    return user;
+    const [done] = await Promise.all([
+      along(user),
+      byAccount.clear(account),
+      waits.clear(account),
+      byNetwork.refund(network),
+    ]);
+    return done;
   };
 
   return {
@@ -146,28 +159,35 @@ export const createSignIn = (
      * Signs in. An account that waits to be erased is restored by it.
      *
      * @param login An email address or a username, in any letter case.
-     * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
+     * @param along What is done for whoever signs in, while it is put on record.
+     * @returns what `along` does, or undefined for unknown, banned and wrong alike, in the same time.
      * @throws {DomainError} `too_many_attempts`, with the seconds to wait; `wrong_account`, and nothing has changed.
      */
-    async withPassword(login: string, password: string, origin: Origin): Promise<User | undefined> {
-      const found = await attempt(login, password, origin);
-      const { client, accepts = () => true } = origin;
-      if (found && !accepts(found.id)) {
-        const details = { method: 'password', reason: 'wrong_account' };
-        await audit.record({ type: 'login.failed', target: found.id, client, details });
-        throw new DomainError('wrong_account', 'the app asked for another account');
-      }
-      const user = found?.eraseAfter ? await deletion.restore(found) : found;
-      if (user)
-        await audit.record({
+    withPassword: <T>(
+      login: string,
+      password: string,
+      origin: Origin,
+      along: (user: User) => Promise<T>,
+    ): Promise<T | undefined> =>
+      attempt(login, password, origin, async (found) => {
+        const { client, accepts = () => true } = origin;
+        if (!accepts(found.id)) {
+          const details = { method: 'password', reason: 'wrong_account' };
+          await audit.record({ type: 'login.failed', target: found.id, client, details });
+          throw new DomainError('wrong_account', 'the app asked for another account');
+        }
+        const user = found.eraseAfter ? await deletion.restore(found) : found;
+        if (!user) return undefined;
+        const recorded = audit.record({
           type: 'login.succeeded',
           actor: user.id,
           target: user.id,
           client,
           details: { method: 'password' },
         });
-      return user;
-    },
+        const [done] = await Promise.all([along(user), recorded]);
+        return done;
+      }),
 
     /**
      * The account of somebody who is signed in, when they show its password again. The same budget as for signing in: a
@@ -182,7 +202,7 @@ export const createSignIn = (
           'password_not_set',
           'This account has no password yet: set one by a link in a mail first',
         );
-      const confirmed = await attempt(user.email, password, origin);
+      const confirmed = await attempt(user.email, password, origin, async (found) => found);
       if (confirmed?.id !== user.id) throw new DomainError('invalid_credentials', 'The current password is not right');
       return confirmed;
     },

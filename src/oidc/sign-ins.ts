@@ -8,6 +8,8 @@ import { artifactsOfAccount } from './adapter.ts';
 import type { KnownClients } from './known-clients.ts';
 
 const DAY_MS = 86_400_000;
+/** A sign-in is noted while what it is by is being written. */
+const BEING_WRITTEN_MS = 60_000;
 const USER_AGENT_LENGTH = 300;
 
 /** Where a request comes from, for people to know their own sign-ins by. */
@@ -45,11 +47,13 @@ export const createSignInList = (
   audit: Audit,
   lifetimeSeconds: number,
 ) => {
-  const note = (userId: string, which: Pick<SignIn, 'sessionHash' | 'grantId'>, { ip, userAgent }: Caller) =>
-    signIns.note(
-      { id: randomUUID(), userId, ...which, ip, userAgent: userAgent.slice(0, USER_AGENT_LENGTH) },
-      new Date(Date.now() - lifetimeSeconds * 1000 - DAY_MS),
-    );
+  const newSignIn = (userId: string, { ip, userAgent }: Caller) => ({
+    id: randomUUID(),
+    userId,
+    ip,
+    userAgent: userAgent.slice(0, USER_AGENT_LENGTH),
+    deadBefore: new Date(Date.now() - lifetimeSeconds * 1000 - DAY_MS),
+  });
 
   const sessionsOf = async (userId: string): Promise<Map<string, SessionPayload>> => {
     const payloads = await artifactsOfAccount(artifacts, known, secrets, 'Session', userId);
@@ -62,11 +66,11 @@ export const createSignInList = (
   return {
     /** A browser signed in, or was recognised by its session. */
     noteBrowser: (userId: string, sessionUid: string, caller: Caller): Promise<void> =>
-      note(userId, { sessionHash: sha256(sessionUid), grantId: null }, caller),
+      signIns.noteBrowser({ ...newSignIn(userId, caller), sessionHash: sha256(sessionUid) }),
 
     /** One of the platform's own apps signed in. */
     noteApp: (userId: string, grantId: string, caller: Caller): Promise<void> =>
-      note(userId, { sessionHash: null, grantId }, caller),
+      signIns.noteApp({ ...newSignIn(userId, caller), grantId }),
 
     /** One of the platform's own apps goes on. */
     used: (grantId: string): Promise<void> => signIns.used(grantId),
@@ -78,7 +82,9 @@ export const createSignInList = (
       const [sessions, grants] = await Promise.all([sessionsOf(userId), grantsOf(userId)]);
       const lives = ({ sessionHash, grantId }: SignIn) =>
         sessionHash === null ? grants.has(String(grantId)) : sessions.has(sessionHash);
-      await signIns.remove(rows.filter((row) => !lives(row)).map(({ id }) => id));
+      const settledBefore = Date.now() - BEING_WRITTEN_MS;
+      const dead = rows.filter((row) => !lives(row) && row.createdAt.getTime() < settledBefore);
+      await signIns.remove(dead.map(({ id }) => id));
       return rows.filter(lives).map(({ id, sessionHash, grantId, ip, userAgent, createdAt, lastUsedAt }) => ({
         id,
         kind: sessionHash === null ? 'app' : 'browser',

@@ -28,7 +28,7 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
     return redis.copy(model, idHash, { ...stored, expiresAt });
   };
 
-  /** @param listed What Redis may have copies of. A copy made in the meantime is of a row that `remove` names. */
+  /** @param listed What there may be copies of. A copy made in the meantime is of a row that `remove` names. */
   const removeFenced = async (listed: ArtifactKey[], remove: () => Promise<ArtifactKey[]>): Promise<void> => {
     await redis.fence(listed);
     const removed = await remove();
@@ -99,13 +99,13 @@ export const createLayeredArtifacts = (redis: RedisArtifacts, postgres: Postgres
 
     async revokeByGrantId(model, grantId) {
       if (!DURABLE.has(model)) return redis.revokeByGrantId(model, grantId);
-      const listed = await redis.listedByGrantId(model, grantId);
+      const listed = await postgres.keysByGrantId(model, grantId);
       await removeFenced(listed, () => postgres.removeByGrantId(model, grantId));
     },
 
     async destroyByUid(model, uid) {
       if (!DURABLE.has(model)) return redis.destroyByUid(model, uid);
-      const listed = await redis.listedByUid(model, uid);
+      const listed = await postgres.keysByUid(model, uid);
       await removeFenced(listed, () => postgres.removeByUid(model, uid));
     },
 

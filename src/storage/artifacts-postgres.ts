@@ -7,7 +7,7 @@ import type {
   Artifacts,
   StoredArtifact,
 } from './artifacts.ts';
-import { createWriteTogether } from './artifacts-written.ts';
+import { createWriteTogether, type WriteTogether } from './artifacts-written.ts';
 
 /** The contract, and what a store that keeps copies of the rows must know on top: whole rows, and which rows a write met. */
 export type PostgresArtifacts = Artifacts & {
@@ -15,6 +15,10 @@ export type PostgresArtifacts = Artifacts & {
   read(model: ArtifactModel, idHash: string): Promise<StoredArtifact | undefined>;
   /** As `upsert`. */
   write(model: ArtifactModel, idHash: string, entry: ArtifactEntry): Promise<'inserted' | 'replaced'>;
+  /** What `revokeByGrantId` would delete. */
+  keysByGrantId(model: ArtifactModel, grantId: string): Promise<ArtifactKey[]>;
+  /** What `destroyByUid` would delete. */
+  keysByUid(model: ArtifactModel, uid: string): Promise<ArtifactKey[]>;
   /** As `revokeByGrantId`; the keys of the rows deleted. */
   removeByGrantId(model: ArtifactModel, grantId: string): Promise<ArtifactKey[]>;
   /** As `destroyByUid`; the keys of the rows deleted. */
@@ -60,11 +64,17 @@ export const REMOVE_BY_ACCOUNT = removal(
      ARRAY(SELECT grant_id FROM oauth_tokens WHERE account_id = $1 AND grant_id IS NOT NULL))`,
 );
 
+const OF_GRANT = 'model = $1 AND grant_id = $2';
+const OF_UID = 'model = $1 AND uid = $2';
+
 /**
  * Artifacts in the table `oauth_tokens`. Each method is one statement and so one round trip, and atomic; what is written in the
  * same turn of the event loop shares one. Time is the database's (`now()`), on whatever machine the caller runs.
  */
-export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
+export const createPostgresArtifacts = (
+  pool: Pool,
+  together: WriteTogether = createWriteTogether(pool),
+): PostgresArtifacts => {
   const findBy = async (condition: string, values: string[]): Promise<ArtifactRecord | undefined> => {
     const { rows } = await pool.query<Pick<Row, 'payload' | 'consumed_at'>>(
       `SELECT payload, ${CONSUMED_AT} FROM oauth_tokens
@@ -74,13 +84,13 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
     return rows[0] && recordOf(rows[0]);
   };
 
-  const remove = async (statement: string, values: string[]): Promise<ArtifactKey[]> =>
+  const keysOf = async (statement: string, values: string[]): Promise<ArtifactKey[]> =>
     (await pool.query<ArtifactKey>(statement, values)).rows;
-
-  const writeTogether = createWriteTogether(pool);
+  const keysBy = (condition: string, values: string[]) =>
+    keysOf(`SELECT model, id_hash AS "idHash" FROM oauth_tokens WHERE ${condition}`, values);
 
   const artifacts: PostgresArtifacts = {
-    write: (model, idHash, entry) => writeTogether({ model, idHash, entry }),
+    write: (model, idHash, entry) => together.artifact({ model, idHash, entry }),
 
     async upsert(model, idHash, entry) {
       await artifacts.write(model, idHash, entry);
@@ -96,7 +106,7 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
     },
 
     find: (model, idHash) => findBy('model = $1 AND id_hash = $2', [model, idHash]),
-    findByUid: (model, uid) => findBy('model = $1 AND uid = $2', [model, uid]),
+    findByUid: (model, uid) => findBy(OF_UID, [model, uid]),
     findByUserCode: (model, userCodeHash) => findBy('model = $1 AND user_code_hash = $2', [model, userCodeHash]),
 
     async findByAccount(model, accountId) {
@@ -150,9 +160,11 @@ export const createPostgresArtifacts = (pool: Pool): PostgresArtifacts => {
       await pool.query('DELETE FROM oauth_tokens WHERE model = $1 AND id_hash = $2', [model, idHash]);
     },
 
-    removeByGrantId: (model, grantId) => remove(removal('model = $1 AND grant_id = $2'), [model, grantId]),
-    removeByUid: (model, uid) => remove(removal('model = $1 AND uid = $2'), [model, uid]),
-    removeByAccount: (accountId) => remove(REMOVE_BY_ACCOUNT, [accountId]),
+    keysByGrantId: (model, grantId) => keysBy(OF_GRANT, [model, grantId]),
+    keysByUid: (model, uid) => keysBy(OF_UID, [model, uid]),
+    removeByGrantId: (model, grantId) => keysOf(removal(OF_GRANT), [model, grantId]),
+    removeByUid: (model, uid) => keysOf(removal(OF_UID), [model, uid]),
+    removeByAccount: (accountId) => keysOf(REMOVE_BY_ACCOUNT, [accountId]),
 
     async revokeByGrantId(model, grantId) {
       await artifacts.removeByGrantId(model, grantId);

@@ -12,14 +12,10 @@ import type {
 export type RedisArtifacts = Artifacts & {
   /** As `find`, but tells a copy that is merely absent (undefined) from one that must not be made now ('fenced'). */
   findCopy(model: ArtifactModel, idHash: string): Promise<ArtifactRecord | 'fenced' | undefined>;
-  /** Makes a copy where there is neither a record nor a fence; otherwise changes nothing. */
+  /** Makes a copy where there is neither a record nor a fence; otherwise changes nothing. Of what names it, it bears the account alone. */
   copy(model: ArtifactModel, idHash: string, stored: StoredArtifact): Promise<void>;
   /** Puts a fence where a copy was or could be: no copy can be made until it expires, FENCE_MS from now. */
   fence(keys: Iterable<ArtifactKey>): Promise<void>;
-  /** Of that model, what may belong to the grant, whether or not it is still there. */
-  listedByGrantId(model: ArtifactModel, grantId: string): Promise<ArtifactKey[]>;
-  /** What may bear the uid, whether or not it is still there. */
-  listedByUid(model: ArtifactModel, uid: string): Promise<ArtifactKey[]>;
   /** What `destroyByAccount` would end, with `grantIds` taken as further grants of the account. */
   heldByAccount(accountId: string, grantIds?: string[]): Promise<Holdings>;
   /** Deletes records, leaving no fence. */
@@ -182,12 +178,19 @@ export const createRedisArtifacts = (client: Redis | Cluster, { prefix = 'oidc:'
       return (await redis.artifactReplace(recordKey(key), expiresAtMs, ...fields)) === 1;
     },
 
-    async copy(model, idHash, stored) {
+    async copy(model, idHash, { payload, accountId, consumedAt, expiresAt }) {
       const key = { model, idHash };
-      const expiresAtMs = Math.floor(stored.expiresAt * 1000);
-      const fields = await index(key, stored, expiresAtMs);
-      if (stored.consumedAt !== undefined) fields.push('c', String(stored.consumedAt));
-      await redis.artifactCopy(recordKey(key), expiresAtMs, ...fields);
+      const expiresAtMs = Math.floor(expiresAt * 1000);
+      const fields = ['p', payload];
+      if (consumedAt !== undefined) fields.push('c', String(consumedAt));
+      let indexed: Promise<unknown> | undefined;
+      if (accountId !== undefined) {
+        fields.push('a', accountId);
+        indexed = redis.artifactIndex(byAccount(accountId), expiresAtMs, nameOf(key));
+        // One server takes them in the order they are sent in; the nodes of a cluster do not know of each other.
+        if (redis.isCluster) await indexed;
+      }
+      await Promise.all([indexed, redis.artifactCopy(recordKey(key), expiresAtMs, ...fields)]);
     },
 
     async find(model, idHash) {
@@ -227,12 +230,13 @@ export const createRedisArtifacts = (client: Redis | Cluster, { prefix = 'oidc:'
     destroy: (model, idHash) => artifacts.remove([{ model, idHash }]),
 
     async revokeByGrantId(model, grantId) {
-      const found = await bearing(await artifacts.listedByGrantId(model, grantId), 'g', grantId);
+      const ofModel = (await listed(byGrantId(grantId))).filter((key) => key.model === model);
+      const found = await bearing(ofModel, 'g', grantId);
       await artifacts.remove(found.map(({ key }) => key));
     },
 
     async destroyByUid(model, uid) {
-      const found = await bearing(await artifacts.listedByUid(model, uid), 'u', uid);
+      const found = await bearing(await listed(byUid(model, uid)), 'u', uid);
       await artifacts.remove(found.map(({ key }) => key));
     },
 
@@ -258,12 +262,6 @@ export const createRedisArtifacts = (client: Redis | Cluster, { prefix = 'oidc:'
         shared: shared.flatMap((found) => found.map(({ key }) => key)).filter((key) => !ownNames.has(nameOf(key))),
       };
     },
-
-    async listedByGrantId(model, grantId) {
-      return (await listed(byGrantId(grantId))).filter((key) => key.model === model);
-    },
-
-    listedByUid: (model, uid) => listed(byUid(model, uid)),
 
     fence: (keys) => each(keys, (key) => redis.artifactFence(recordKey(key), FENCE_MS)),
     remove: (keys) => each(keys, (key) => redis.unlink(recordKey(key))),

@@ -1,9 +1,13 @@
 import { DatabaseError, type Pool } from 'pg';
 import type { ArtifactEntry, ArtifactKey } from './artifacts.ts';
+import type { KeptStatement } from './postgres-pool.ts';
+import type { AppSignIn } from './sign-ins.ts';
 
 type Write = ArtifactKey & { entry: ArtifactEntry };
 type Outcome = 'inserted' | 'replaced';
-type Waiting = { write: Write; resolve(outcome: Outcome): void; reject(error: unknown): void };
+type Settled<T> = { resolve(outcome: T): void; reject(error: unknown): void };
+type Artifact = Write & Settled<Outcome>;
+type Note = AppSignIn & Settled<void>;
 
 const nameOf = ({ model, idHash }: ArtifactKey): string => `${model}:${idHash}`;
 
@@ -21,58 +25,97 @@ const UPSERT = `
   RETURNING model, id_hash AS "idHash", xmax = 0 AS inserted`;
 
 /**
- * Inserts or replaces rows of `oauth_tokens`; those asked for in one turn of the event loop by one statement, such as a grant and its
- * first refresh token, or those of all who sign in at once. A mark of consumption survives a replace, unless the row had expired.
+ * Along with them, the sign-in of an app; nothing for a user who is gone. One, not a list: then the plan is the same for whatever it is
+ * asked with, and made once.
  */
-export const createWriteTogether = (pool: Pool): ((write: Write) => Promise<Outcome>) => {
-  let waiting: Waiting[] = [];
+const UPSERT_AND_NOTE = `
+  WITH written AS (${UPSERT}),
+  dead AS (
+    DELETE FROM sign_ins WHERE ctid = ANY (
+      ARRAY(SELECT ctid FROM sign_ins WHERE user_id = $10 AND last_used_at < $14 ORDER BY last_used_at LIMIT 10))
+  ),
+  noted AS (
+    INSERT INTO sign_ins (id, user_id, grant_id, ip, user_agent) SELECT $9, id, $11, $12, $13 FROM users WHERE id = $10
+  )
+  SELECT * FROM written`;
 
-  const upsert = async (writes: Write[]): Promise<Map<string, Outcome>> => {
-    const column = <T>(value: (write: Write) => T): T[] => writes.map(value);
-    const { rows } = await pool.query<ArtifactKey & { inserted: boolean }>(UPSERT, [
-      column(({ model }) => model),
-      column(({ idHash }) => idHash),
-      column(({ entry }) => entry.payload),
-      column(({ entry }) => entry.expiresAt),
-      column(({ entry }) => entry.grantId ?? null),
-      column(({ entry }) => entry.uid ?? null),
-      column(({ entry }) => entry.userCodeHash ?? null),
-      column(({ entry }) => entry.accountId ?? null),
-    ]);
+export type WriteTogether = ReturnType<typeof createWriteTogether>;
+
+/**
+ * Inserts or replaces rows of `oauth_tokens`, and notes sign-ins; those asked for in one turn of the event loop by one statement, such as
+ * a grant, its first refresh token and the sign-in it is of, or those of all who sign in at once. A mark of consumption survives a
+ * replace, unless the row had expired.
+ */
+export const createWriteTogether = (pool: Pool) => {
+  let artifacts: Artifact[] = [];
+  let notes: Note[] = [];
+
+  const write = async (written: Artifact[], note: Note | undefined): Promise<Map<string, Outcome>> => {
+    const values = [
+      written.map(({ model }) => model),
+      written.map(({ idHash }) => idHash),
+      written.map(({ entry }) => entry.payload),
+      written.map(({ entry }) => entry.expiresAt),
+      written.map(({ entry }) => entry.grantId ?? null),
+      written.map(({ entry }) => entry.uid ?? null),
+      written.map(({ entry }) => entry.userCodeHash ?? null),
+      written.map(({ entry }) => entry.accountId ?? null),
+    ];
+    const noted = note && [note.id, note.userId, note.grantId, note.ip, note.userAgent, note.deadBefore];
+    const statement: KeptStatement = noted
+      ? { keptAs: 'upsert-and-note', text: UPSERT_AND_NOTE, values: [...values, ...noted] }
+      : { keptAs: 'upsert', text: UPSERT, values };
+    const { rows } = await pool.query<ArtifactKey & { inserted: boolean }>(statement);
     return new Map(rows.map((row) => [nameOf(row), row.inserted ? 'inserted' : 'replaced']));
   };
 
-  const settle = async (batch: Waiting[]): Promise<void> => {
+  const settle = async (batch: Artifact[], note?: Note): Promise<void> => {
     try {
-      const outcomes = await upsert(batch.map(({ write }) => write));
-      for (const { write, resolve } of batch) resolve(outcomes.get(nameOf(write)) ?? 'replaced');
+      const outcomes = await write(batch, note);
+      for (const one of batch) one.resolve(outcomes.get(nameOf(one)) ?? 'replaced');
+      note?.resolve();
     } catch (error) {
       // What the database will not have of one is not the others' failure.
-      if (batch.length > 1 && error instanceof DatabaseError) for (const one of batch) await settle([one]);
-      else for (const { reject } of batch) reject(error);
+      if (batch.length + (note ? 1 : 0) > 1 && error instanceof DatabaseError) {
+        for (const one of batch) await settle([one]);
+        if (note) await settle([], note);
+      } else for (const one of [...batch, ...(note ? [note] : [])]) one.reject(error);
     }
   };
 
   const flush = async (): Promise<void> => {
-    const all = waiting;
-    waiting = [];
+    let rest = artifacts;
+    const noted = notes;
+    artifacts = [];
+    notes = [];
     // One statement cannot write a row twice: the later one goes with the next.
-    for (let rest = all; rest.length > 0; ) {
-      const batch = new Map<string, Waiting>();
-      const later: Waiting[] = [];
+    while (rest.length + noted.length > 0) {
+      const batch = new Map<string, Artifact>();
+      const later: Artifact[] = [];
       for (const one of rest) {
-        const name = nameOf(one.write);
+        const name = nameOf(one);
         if (batch.has(name)) later.push(one);
         else batch.set(name, one);
       }
-      await settle([...batch.values()]);
+      await settle([...batch.values()], noted.shift());
       rest = later;
     }
   };
 
-  return (write) =>
-    new Promise((resolve, reject) => {
-      if (waiting.length === 0) setImmediate(flush);
-      waiting.push({ write, resolve, reject });
-    });
+  const soon = (): void => {
+    if (artifacts.length + notes.length === 0) setImmediate(flush);
+  };
+
+  return {
+    artifact: (one: Write): Promise<Outcome> =>
+      new Promise((resolve, reject) => {
+        soon();
+        artifacts.push({ ...one, resolve, reject });
+      }),
+    signIn: (one: AppSignIn): Promise<void> =>
+      new Promise((resolve, reject) => {
+        soon();
+        notes.push({ ...one, resolve, reject });
+      }),
+  };
 };

@@ -1,4 +1,5 @@
 import { DatabaseError, type Pool } from 'pg';
+import type { KeptStatement } from './postgres-pool.ts';
 import type { Unit, Units } from './units.ts';
 
 export type AuditRow = { seq: number; event: string; mac: string };
@@ -21,6 +22,12 @@ const LOCK = 7_310_264_001;
 const UNIQUE_VIOLATION = '23505';
 /** Events written by one transaction at most. */
 const BATCH = 200;
+
+const APPEND_TO_HEAD = `
+  WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
+  INSERT INTO audit_events (seq, event, mac)
+  SELECT $2::bigint + place, event, mac FROM turn, unnest($3::text[], $4::text[]) WITH ORDINALITY AS new (event, mac, place)
+   WHERE EXISTS (SELECT FROM audit_events WHERE seq = $2::bigint AND mac = $5)`;
 
 type Waiting = { event: string; resolve(): void; reject(error: unknown): void };
 
@@ -53,13 +60,9 @@ export const createAuditLog = (pool: Pool, macOf: MacOf, current: Units['current
   const writeToHead = async (after: { seq: number; mac: string }, events: string[]): Promise<boolean> => {
     const { macs, last } = linked(after, events);
     try {
-      const { rowCount } = await pool.query(
-        `WITH turn AS MATERIALIZED (SELECT pg_advisory_xact_lock($1))
-         INSERT INTO audit_events (seq, event, mac)
-         SELECT $2::bigint + place, event, mac FROM turn, unnest($3::text[], $4::text[]) WITH ORDINALITY AS new (event, mac, place)
-          WHERE EXISTS (SELECT FROM audit_events WHERE seq = $2::bigint AND mac = $5)`,
-        [LOCK, after.seq, events, macs, after.mac],
-      );
+      const values = [LOCK, after.seq, events, macs, after.mac];
+      const statement: KeptStatement = { keptAs: 'append-to-head', text: APPEND_TO_HEAD, values };
+      const { rowCount } = await pool.query(statement);
       if (rowCount !== events.length) return false;
       head = last;
       return true;

@@ -5,6 +5,7 @@ import type { Artifacts } from './artifacts.ts';
 import { createLayeredArtifacts } from './artifacts-layered.ts';
 import { createPostgresArtifacts } from './artifacts-postgres.ts';
 import { createRedisArtifacts } from './artifacts-redis.ts';
+import { createWriteTogether } from './artifacts-written.ts';
 import { createAuditLog } from './audit.ts';
 import { createClientDocuments } from './client-documents.ts';
 import { createClients } from './clients.ts';
@@ -41,6 +42,7 @@ import { createMemoryStamps, createRedisStamps, unitStamps } from './stamps.ts';
 import type { StoreState, Stores } from './stores.ts';
 import { createUnits } from './units.ts';
 import { createUserImports } from './user-imports.ts';
+import { createUserRead } from './user-read.ts';
 import { createUserSearch } from './user-search.ts';
 import { createUsers } from './users.ts';
 import { createVouchedRead } from './vouched.ts';
@@ -165,7 +167,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const { pool } = database;
     closers.push(database.close);
     try {
-      await pool.query('SELECT 1');
+      await database.begin();
     } catch (error) {
       throw unreachable('PostgreSQL', 'DATABASE_URL', connectionString, '5432', error);
     }
@@ -174,7 +176,8 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     if (settings.migrations === 'require' && (await pendingMigrations(pool)).length > 0)
       throw new StoreError('Target database is not up to date. Run: npm run migrate');
 
-    const durable = createPostgresArtifacts(pool);
+    const together = createWriteTogether(pool);
+    const durable = createPostgresArtifacts(pool, together);
     let artifacts: Artifacts = durable;
     let redis: Redis | undefined;
     if (redisUrl !== undefined) {
@@ -195,7 +198,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
     const vouched = redis && createVouchedRead(stamps, database, units, cacheEntries);
     const shown = databaseUrl ? `PostgreSQL at ${new URL(databaseUrl).host}` : 'embedded PostgreSQL (PGlite)';
     return {
-      users: stampedUsers(createUsers(prisma), stamps, vouched),
+      users: stampedUsers(createUsers(prisma, createUserRead(prisma, pool, units.current)), stamps, vouched),
       userImports: createUserImports(pool, prisma),
       userSearch: createUserSearch(pool, prisma),
       administration: stampedAdministration(createAdministrationStore(prisma), stamps),
@@ -210,7 +213,7 @@ export const openStores = async (settings: StoreSettings): Promise<Stores> => {
       signingKeys: createSigningKeys(prisma),
       consents: createConsents(prisma),
       pairwiseSubjects: createPairwiseSubjects(prisma),
-      signIns: createSignIns(prisma, pool),
+      signIns: createSignIns(prisma, pool, together),
       artifacts,
       denials: createDenials(durable, redis, redisPrefix),
       replays: createReplays(pool),

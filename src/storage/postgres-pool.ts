@@ -1,4 +1,4 @@
-import { Client, Pool, type PoolClient } from 'pg';
+import { Client, Pool, type PoolClient, type QueryConfig } from 'pg';
 
 /** How long a new connection may take. */
 const CONNECT_MS = 2_000;
@@ -32,8 +32,15 @@ const isLost = (error: unknown): boolean =>
   !isOfStatement(error as { code?: unknown }) &&
   LOST.test(`${'code' in error ? error.code : ''} ${error.message}`);
 
+/** A statement that is asked all the time: under this name each connection keeps it, parsed and planned, where it can. */
+export type KeptStatement = QueryConfig & { keptAs: string };
+
+const isKept = (statement: unknown): statement is KeptStatement => statement instanceof Object && 'keptAs' in statement;
+
 export type Database = {
   pool: Pool;
+  /** Asks a first time, and what is there to ask. @throws when nobody answers. */
+  begin(): Promise<void>;
   /** Whether it is known not to answer, or has been slow enough to be suspected of it: nobody should wait for it who need not. */
   isAway(): boolean;
   /** Somebody has waited for longer than they should have to. */
@@ -75,6 +82,7 @@ export const openPool = (
   let state: 'well' | 'suspected' | 'away' = 'well';
   let timer: NodeJS.Timeout | undefined;
   let isClosed = false;
+  let keepsPlans = false;
 
   const probe = async (): Promise<void> => {
     // Not of the pool, whose connections may all be in use by those that wait.
@@ -130,6 +138,8 @@ export const openPool = (
     };
     const query = client.query.bind(client) as (...args: unknown[]) => unknown;
     client.query = ((...args: unknown[]) => {
+      const [statement] = args;
+      if (keepsPlans && isKept(statement)) args[0] = { ...statement, name: statement.keptAs };
       const last = args.at(-1);
       if (typeof last === 'function')
         args[args.length - 1] = (error: unknown, ...rest: unknown[]) => {
@@ -165,6 +175,11 @@ export const openPool = (
 
   return {
     pool,
+    async begin() {
+      const { rows } = await pool.query<{ version: string }>('SELECT version()');
+      // To PGlite all connections are one session, in which a name can be given only once.
+      keepsPlans = !rows[0]?.version.includes('PGlite');
+    },
     isAway: () => state !== 'well',
     suspect: () => doubt('suspected'),
     async close() {

@@ -1,31 +1,47 @@
 import type { Pool } from 'pg';
+import type { WriteTogether } from './artifacts-written.ts';
 import type { SignIn } from './generated/client.ts';
 import type { PrismaClient } from './prisma.ts';
 
 export type { SignIn };
 
-/** A browser's session, or a grant of the platform's own apps; one of the two is null. */
-export type NewSignIn = Pick<SignIn, 'id' | 'userId' | 'sessionHash' | 'grantId' | 'ip' | 'userAgent'>;
+type NewSignIn = Pick<SignIn, 'id' | 'userId' | 'ip' | 'userAgent'> & {
+  /** What the user has not used since then cannot be live any more, and goes. */
+  deadBefore: Date;
+};
+
+/** By a browser's session. */
+export type BrowserSignIn = NewSignIn & { sessionHash: string };
+
+/** By a grant of the platform's own apps. */
+export type AppSignIn = NewSignIn & { grantId: string };
 
 export type SignIns = ReturnType<typeof createSignIns>;
 
-/** @param pool For what every sign-in and refresh writes. */
-export const createSignIns = (prisma: PrismaClient, pool: Pool) => ({
+/**
+ * @param pool For what every sign-in and refresh writes.
+ * @param together Writes what an app's sign-in writes.
+ */
+export const createSignIns = (prisma: PrismaClient, pool: Pool, together: WriteTogether) => ({
   /**
-   * Notes a sign-in; one that is known already was used again, which is written once a minute at most;
-   * nothing for a user who is gone.
-   *
-   * @param deadBefore What the user has not used since then cannot be live any more, and goes.
+   * Notes the sign-in of an app: along with the grant that it is by, where that is written in the same turn of the event loop, so that
+   * neither is seen without the other. Nothing for a user who is gone.
    */
-  async note({ id, userId, sessionHash, grantId, ip, userAgent }: NewSignIn, deadBefore: Date): Promise<void> {
+  noteApp: (signIn: AppSignIn): Promise<void> => together.signIn(signIn),
+
+  /**
+   * Notes a browser's sign-in; one that is known already was used again, which is written once a minute at most;
+   * nothing for a user who is gone.
+   */
+  async noteBrowser({ id, userId, sessionHash, ip, userAgent, deadBefore }: BrowserSignIn): Promise<void> {
     await pool.query(
       `WITH dead AS (DELETE FROM sign_ins WHERE user_id = $1 AND last_used_at < $2)
-       INSERT INTO sign_ins AS s (id, user_id, session_hash, grant_id, ip, user_agent)
-       SELECT $3, id, $4, $5, $6, $7 FROM users WHERE id = $1
+       INSERT INTO sign_ins AS s (id, user_id, session_hash, ip, user_agent)
+       SELECT $3, id, $4, $5, $6 FROM users WHERE id = $1
        ON CONFLICT (session_hash) DO UPDATE
          SET last_used_at = now(), ip = excluded.ip, user_agent = excluded.user_agent, user_id = excluded.user_id
          WHERE s.last_used_at < now() - interval '1 minute' OR s.user_id <> excluded.user_id`,
-      [userId, deadBefore, id, sessionHash, grantId, ip, userAgent],
+      [userId, deadBefore, id, sessionHash, ip, userAgent],
     );
   },
 

@@ -1,6 +1,7 @@
 import { ADMIN, anyAdmin, lockAdmins } from './administrators.ts';
 import { Prisma, type User } from './generated/client.ts';
 import { isStorable, type PrismaClient, violatedForeignKey, violatedUnique } from './prisma.ts';
+import type { UserRead } from './user-read.ts';
 
 export type { User };
 
@@ -52,18 +53,17 @@ class LastAdmin extends Error {}
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
-export const createUsers = (prisma: PrismaClient) => ({
+export const createUsers = (prisma: PrismaClient, read: UserRead) => ({
   async findById(id: string): Promise<User | undefined> {
     // The column is a uuid: anything else cannot be there, and PostgreSQL would answer with an error.
     if (!UUID.test(id)) return undefined;
-    return (await prisma.user.findUnique({ where: { id } })) ?? undefined;
+    return read('id', id);
   },
 
   /** @param key A normalised email address or username; usernames have no @, so at most one row matches. */
   async findByLogin(key: string): Promise<User | undefined> {
     if (!isStorable(key)) return undefined;
-    const where = key.includes('@') ? { emailKey: key } : { usernameKey: key };
-    return (await prisma.user.findUnique({ where })) ?? undefined;
+    return read(key.includes('@') ? 'emailKey' : 'usernameKey', key);
   },
 
   /** The new row, or which unique value somebody else already has, or that there is no such role. */

@@ -109,3 +109,22 @@ withPostgres(`a statement that takes too long is its own affair: nobody else is 
   t.true(answers.length > 20);
   t.true(answers.every(Boolean));
 });
+
+withPostgres(`a statement that is kept is parsed once by each connection${suffix}`, async (t) => {
+  const { pool, database } = await opened(t);
+  const statement = (value: number) => ({
+    keptAs: 'kept-for-a-test',
+    text: 'SELECT $1::int AS value',
+    values: [value],
+  });
+  const connection = await pool.connect();
+  const kept = async () =>
+    (await connection.query("SELECT FROM pg_prepared_statements WHERE name = 'kept-for-a-test'")).rowCount;
+  // Until it is known whom it talks to, it keeps nothing.
+  t.is((await connection.query(statement(1))).rows[0].value, 1);
+  t.is(await kept(), 0);
+  await database.begin();
+  for (const value of [2, 3]) t.is((await connection.query(statement(value))).rows[0].value, value);
+  t.is(await kept(), 1);
+  connection.release();
+});

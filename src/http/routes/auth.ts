@@ -1,5 +1,6 @@
 import { Router } from '@koa/router';
-import { type Accounts, keyOf } from '../../domain/accounts.ts';
+import type { Context } from 'koa';
+import { type Accounts, keyOf, type User } from '../../domain/accounts.ts';
 import type { Audit } from '../../domain/audit.ts';
 import { DomainError } from '../../domain/errors.ts';
 import type { Identities } from '../../domain/identities.ts';
@@ -7,7 +8,8 @@ import { invalidOneTimeToken, type PasswordReset } from '../../domain/password-r
 import type { SignIn } from '../../domain/sign-in.ts';
 import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
-import type { FirstPartyTokens } from '../../oidc/first-party-tokens.ts';
+import type { FirstPartyTokens, Issued } from '../../oidc/first-party-tokens.ts';
+import { newGrantId } from '../../oidc/grant-ids.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
@@ -32,8 +34,23 @@ export const authRoutes = (
   codes: ExchangeCodes,
   throttles: Throttles,
   requireUser: RequireUser,
-) =>
-  new Router<SignedIn>({ prefix: '/auth' })
+) => {
+  /** Tokens for who has shown who they are, along with a place in the list of where they are signed in. */
+  const issue = async (
+    ctx: Context,
+    user: User,
+    how: NonNullable<Parameters<FirstPartyTokens['issue']>[1]>,
+  ): Promise<Issued> => {
+    const grantId = how.grantId ?? newGrantId();
+    const caller = { ip: ctx.ip, userAgent: ctx.get('user-agent') };
+    const [issued] = await Promise.all([
+      tokens.issue(user, { ...how, grantId }),
+      signIns.noteApp(user.id, grantId, caller),
+    ]);
+    return issued;
+  };
+
+  return new Router<SignedIn>({ prefix: '/auth' })
     .use(jsonBody)
     .post('/register', async (ctx) => {
       const registration = await jsonUnder(ctx, body.Registration, accounts.check);
@@ -51,17 +68,18 @@ export const authRoutes = (
     .post('/login', async (ctx) => {
       const { password, email, username } = jsonOf(ctx, body.Login);
       const login = email ?? username ?? '';
-      const user = await signIn.withPassword(login, password, {
+      const origin = {
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: FIRST_PARTY_CLIENT_ID,
         report: tellBudget(ctx),
+      };
+      const issued = await signIn.withPassword(login, password, origin, (user) => {
+        rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
+        return issue(ctx, user, { amr: ['pwd'] });
       });
-      if (!user) throw new DomainError('invalid_credentials', 'Incorrect email or password');
-      rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
+      if (!issued) throw new DomainError('invalid_credentials', 'Incorrect email or password');
       ctx.set('Cache-Control', 'no-store');
-      const issued = await tokens.issue(user);
-      await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
       ctx.body = issued.tokens;
     })
     .post('/exchange', async (ctx) => {
@@ -75,9 +93,8 @@ export const authRoutes = (
         await throttles.exchanges.failed(ctx.ip);
         throw invalidOneTimeToken();
       }
-      const issued = await tokens.issue(user, what);
+      const issued = await issue(ctx, user, what);
       if (await codes.cameAgain(code)) await tokens.end(issued.grantId);
-      await signIns.noteApp(user.id, issued.grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') });
       await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
       ctx.body = issued.tokens;
     })
@@ -126,3 +143,4 @@ export const authRoutes = (
       ctx.status = 202;
       ctx.body = body.ACCEPTED;
     });
+};
