@@ -32,6 +32,7 @@ import { errorHandler, storeDown } from './http/error-handler.ts';
 import { createExchangeCodes } from './http/exchange-codes.ts';
 import { inOrder } from './http/in-order.ts';
 import { createInteractionPages } from './http/interaction-pages.ts';
+import { withKeyShortcut } from './http/key-shortcut.ts';
 import { createPages } from './http/pages.ts';
 import { createRequestContext } from './http/request-context.ts';
 import { createRequireUser } from './http/require-user.ts';
@@ -60,6 +61,7 @@ import { mailLinkRoutes } from './http/routes/mail-links.ts';
 import { protectedResourceRoutes } from './http/routes/protected-resource.ts';
 import { sessionRoutes } from './http/routes/sessions.ts';
 import { userRoutes } from './http/routes/users.ts';
+import { createSecurityHeaders } from './http/security-headers.ts';
 import { createSeen } from './http/seen.ts';
 import { createServer } from './http/server.ts';
 import { createTrips } from './http/trips.ts';
@@ -293,12 +295,14 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
     throttles,
     log,
   });
+  const headers = createSecurityHeaders(issuer);
   const app: Koa = createServer(
     { issuer, trustProxy, cookieKeys: secrets.cookieKeys, logPii: settings.logPii, answerMs: settings.answerMs },
     log,
     formBody,
     errorHandler(issuer, pages, log),
     context,
+    headers,
   );
   const routers = [
     healthRoutes(stores.check, version, createSeen(secrets, settings.mtls?.certificateHeader)),
@@ -366,6 +370,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
   };
   return {
     app,
+    listener: withKeyShortcut(app, apiKeys, headers, log, settings.logPii),
     keyring,
     resources,
     accounts,

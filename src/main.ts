@@ -56,7 +56,17 @@ const serve = async (config: Config, log: Logger) => {
     migrations: config.production ? 'require' : 'apply',
     onError: logStoreErrors(log),
   });
-  const { app, accounts, deletion, clients, keyring, mail, resources, sweepClients, clientCalls } = await createApp(
+  const {
+    listener: serve,
+    accounts,
+    deletion,
+    clients,
+    keyring,
+    mail,
+    resources,
+    sweepClients,
+    clientCalls,
+  } = await createApp(
     {
       ...config,
       ...secrets,
@@ -73,12 +83,10 @@ const serve = async (config: Config, log: Logger) => {
   if (!config.production) demo = await ensureDemo(config.dataDir, accounts, clients, bootstrapClient?.clientId);
 
   const bounds = config.trustProxy > 0 ? { mostPerNetwork: CONNECTION_BOUNDS.most } : {};
-  const listener = await listen(app.callback(), config.port, config.host, config.tls, bounds).catch(
-    async (error: unknown) => {
-      await stores.close();
-      throw error;
-    },
-  );
+  const listener = await listen(serve, config.port, config.host, config.tls, bounds).catch(async (error: unknown) => {
+    await stores.close();
+    throw error;
+  });
 
   const sweep = setInterval(() => {
     sweepAll(stores).catch((error) => log.warn({ code: error.code }, 'expired rows were not swept'));

@@ -1,7 +1,7 @@
 import { randomBytes, randomUUID } from 'node:crypto';
 import { BlockList, isIP } from 'node:net';
 import { crc32 } from 'node:zlib';
-import type { ApiKey } from '../storage/api-keys.ts';
+import type { ApiKey, ApiKeyHolder } from '../storage/api-keys.ts';
 import type { Stores } from '../storage/stores.ts';
 import type { User } from '../storage/users.ts';
 import type { Audit } from './audit.ts';
@@ -113,6 +113,11 @@ export const createApiKeys = (
     return scopes;
   };
 
+  const isGood = ({ key, user }: ApiKeyHolder, ip: string): boolean =>
+    statusOf(user) === 'active' &&
+    (key.expiresAt === null || key.expiresAt.getTime() > Date.now()) &&
+    (key.allowedNetworks.length === 0 || within(key.allowedNetworks, ip));
+
   const isNoted = ({ lastUsedAt }: ApiKey): boolean =>
     lastUsedAt !== null && Date.now() - lastUsedAt.getTime() <= TOUCH_MS;
 
@@ -192,6 +197,18 @@ export const createApiKeys = (
     },
 
     /**
+     * Whose key this is, where everything is at hand: nobody has to be asked, and there is nothing to note. Otherwise undefined, and
+     * nothing is spent: `authenticate` says what there is to say.
+     */
+    atOnce(secret: string, ip: string): { user: User; budget: Budget } | undefined {
+      const keyHash = isApiKey(secret) ? sha256(secret) : undefined;
+      const holder = keyHash && store.atHand(keyHash);
+      if (!holder || !isGood(holder, ip) || !isNoted(holder.key)) return undefined;
+      const budget = throttles.key.spendTaken(keyHash);
+      return budget?.allowed ? { user: holder.user, budget } : undefined;
+    },
+
+    /**
      * Whose key this is, and what it may do now: its scopes within what its owner's role permits today.
      *
      * @param ip The caller's address, held against the key's networks.
@@ -222,9 +239,8 @@ export const createApiKeys = (
       const [budget, holder] =
         spent instanceof Promise || found instanceof Promise ? await Promise.all(both) : [spent, found];
       if (!holder) return undefined;
+      if (!isGood(holder, ip)) return undefined;
       const { key, user } = holder;
-      if (statusOf(user) !== 'active' || (key.expiresAt && key.expiresAt.getTime() <= Date.now())) return undefined;
-      if (key.allowedNetworks.length > 0 && !within(key.allowedNetworks, ip)) return undefined;
       report(budget);
       if (!budget.allowed) throw tooMany(budget.resetSeconds);
       if (!isNoted(key)) await used(key);

@@ -31,8 +31,12 @@ export type PasswordPolicy = {
 /** Whose password it is to be: what is known of them is the first that others try. */
 export type PasswordOwner = { email?: string | undefined; username?: string | null | undefined };
 
-/** libuv has four threads for what takes long. One hash more than there are cores: while one hands over to the next, none stands idle. */
-const AT_ONCE = Math.min(4, availableParallelism() + 1);
+const CORES = availableParallelism();
+/**
+ * One hash more than there are cores: while one hands over to the next, none stands idle. On a single core, who answers fills that time.
+ * libuv has four threads for what takes long.
+ */
+const AT_ONCE = CORES === 1 ? 1 : Math.min(4, CORES + 1);
 /** About a second's worth: on a busy machine two or three, and longer nobody waits for a sign-in. */
 const WAITING = 40;
 const RETRY_AFTER_SECONDS = 2;

@@ -3,16 +3,21 @@ import { DomainError } from '../domain/errors.ts';
 import type { Budget, Throttles } from '../domain/throttles.ts';
 
 /**
- * Tells the caller what is left of their budget.
+ * What is left of a caller's budget.
  *
  * @see [draft-ietf-httpapi-ratelimit-headers-06](https://datatracker.ietf.org/doc/html/draft-ietf-httpapi-ratelimit-headers-06)
  */
+export const budgetHeaders = ({ limit, remaining, resetSeconds }: Budget): [name: string, value: string][] => [
+  ['RateLimit-Limit', String(limit)],
+  ['RateLimit-Remaining', String(remaining)],
+  ['RateLimit-Reset', String(resetSeconds)],
+];
+
+/** Tells the caller what is left of their budget. */
 export const tellBudget =
   (ctx: Context) =>
-  ({ limit, remaining, resetSeconds }: Budget): void => {
-    ctx.set('RateLimit-Limit', String(limit));
-    ctx.set('RateLimit-Remaining', String(remaining));
-    ctx.set('RateLimit-Reset', String(resetSeconds));
+  (budget: Budget): void => {
+    for (const [name, value] of budgetHeaders(budget)) ctx.set(name, value);
   };
 
 /** Bounds how many mails one network asks for. */

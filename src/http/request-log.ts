@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { ServerResponse } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Logger } from 'pino';
 
@@ -11,6 +12,39 @@ const withoutIdentifiers = (path: string): string =>
     ? path.replace(/^(\/interaction|\/oauth\/authorize)\/[^/]+/, '$1/:uid')
     : path;
 
+/** What a request is called in the log, and in its answer. */
+export const requestIdOf = (given: string): string => (REQUEST_ID.test(given) ? given : randomUUID());
+
+type Asked = {
+  requestId: string;
+  method: string;
+  path: string;
+  /** By `performance.now()`. */
+  startedAt: number;
+  /** Only where the line may name it. */
+  ip?: string | undefined;
+};
+
+/** Once the request is answered, a line in the log. */
+export const logWhenAnswered = (
+  log: Logger,
+  response: ServerResponse,
+  { requestId, method, path, startedAt, ip }: Asked,
+): void => {
+  response.once('close', () => {
+    const line = {
+      request_id: requestId,
+      method,
+      path: withoutIdentifiers(path),
+      status: response.writableFinished ? response.statusCode : 499,
+      ms: Math.round((performance.now() - startedAt) * 10) / 10,
+      ...(ip !== undefined && { ip }),
+    };
+    if (path === '/health') log.debug(line, 'request');
+    else log.info(line, 'request');
+  });
+};
+
 /**
  * Gives each request an id and, when it is answered, a line in the log: no query, no header, no body, no token.
  *
@@ -19,23 +53,12 @@ const withoutIdentifiers = (path: string): string =>
 export const requestLog =
   (log: Logger, withAddress = false): Middleware =>
   (ctx, next) => {
-    const start = performance.now();
-    const given = ctx.get('x-request-id');
-    const requestId = REQUEST_ID.test(given) ? given : randomUUID();
+    const startedAt = performance.now();
+    const requestId = requestIdOf(ctx.get('x-request-id'));
     ctx.state.requestId = requestId;
     ctx.set('X-Request-Id', requestId);
-    ctx.res.once('close', () => {
-      const line = {
-        request_id: requestId,
-        method: ctx.method,
-        path: withoutIdentifiers(ctx.path),
-        status: ctx.res.writableFinished ? ctx.res.statusCode : 499,
-        ms: Math.round((performance.now() - start) * 10) / 10,
-        ...(withAddress && { ip: ctx.ip }),
-      };
-      if (ctx.path === '/health') log.debug(line, 'request');
-      else log.info(line, 'request');
-    });
+    const { method, path } = ctx;
+    logWhenAnswered(log, ctx.res, { requestId, method, path, startedAt, ip: withAddress ? ctx.ip : undefined });
     // Not awaited: what goes before every answer costs no promise of its own.
     return next();
   };

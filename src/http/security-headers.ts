@@ -26,8 +26,16 @@ const FOR_DATA: ReadonlySet<string> = new Set([
 ]);
 const DATA_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
+type Header = [name: string, value: string];
+
+export type SecurityHeaders = {
+  middleware: Middleware;
+  /** Those of an answer that is data; undefined in the first moment of the process, when they are not known yet. */
+  forData(): readonly Header[] | undefined;
+};
+
 /** Headers every answer bears: no framing, no sniffing, no referrer to other origins, and a policy that runs nothing. */
-export const securityHeaders = (issuer: string): Middleware => {
+export const createSecurityHeaders = (issuer: string): SecurityHeaders => {
   const { protocol, hostname } = new URL(issuer);
   const fixed = helmet({
     contentSecurityPolicy: false,
@@ -44,8 +52,8 @@ export const securityHeaders = (issuer: string): Middleware => {
   }) as unknown as Middleware;
   // The same for every answer, so they are made once. A page has all of them, data only those that mean something without a page.
   const response = new ServerResponse(new IncomingMessage(new Socket()));
-  let all: [name: string, value: string][] = [];
-  let forData: typeof all = [];
+  let all: Header[] = [];
+  let forData: Header[] = [];
   const ready = fixed({ req: response.req, res: response } as Context, async () => {}).then(() => {
     all = Object.entries(response.getHeaders()).map(([name, value]) => [name, String(value)]);
     forData = all.filter(([name]) => FOR_DATA.has(name));
@@ -56,7 +64,10 @@ export const securityHeaders = (issuer: string): Middleware => {
     for (const [name, value] of DATA.test(ctx.path) ? forData : all) ctx.res.setHeader(name, value);
     return next();
   };
-  return (ctx, next) => (all.length > 0 ? serve(ctx, next) : ready.then(() => serve(ctx, next)));
+  return {
+    middleware: (ctx, next) => (all.length > 0 ? serve(ctx, next) : ready.then(() => serve(ctx, next))),
+    forData: () => (all.length > 0 ? forData : undefined),
+  };
 };
 
 /** For a page whose address holds a secret: it is told to nobody. Its forms then come with `Origin: null`, see csrf.ts. */

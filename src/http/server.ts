@@ -5,7 +5,7 @@ import { deadline } from './deadline.ts';
 import { inOrder } from './in-order.ts';
 import type { RequestContext } from './request-context.ts';
 import { requestLog } from './request-log.ts';
-import { securityHeaders } from './security-headers.ts';
+import type { SecurityHeaders } from './security-headers.ts';
 import { BodyError } from './validate.ts';
 
 export type ServerSettings = {
@@ -57,6 +57,7 @@ export const createServer = (
   parseForm: Middleware,
   errors: Middleware,
   context: RequestContext,
+  securityHeaders: SecurityHeaders,
 ): Koa => {
   const app = new Koa({ proxy: trustProxy > 0, maxIpsCount: trustProxy });
   app.keys = cookieKeys;
@@ -88,7 +89,7 @@ export const createServer = (
     inOrder([
       requestLog(log, logPii),
       context.middleware,
-      securityHeaders(issuer),
+      securityHeaders.middleware,
       errors,
       deadline(log, answerMs),
       oneSpelling,

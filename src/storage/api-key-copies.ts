@@ -61,5 +61,11 @@ export const createApiKeyCopies = (
   /** Whether this process has seen the key in use: somebody's it was, a moment ago. */
   const knows = (keyHash: string): boolean => copies.has(keyHash);
 
-  return { findByHash, knows };
+  /** The holder, where a copy is known to be current without anybody being asked. */
+  const atHand = (keyHash: string): ApiKeyHolder | undefined => {
+    const copy = copies.get(keyHash);
+    return copy && isCurrent(copy, stamps.known(copy.holder.user.id)) ? copy.holder : undefined;
+  };
+
+  return { findByHash, knows, atHand };
 };

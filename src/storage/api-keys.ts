@@ -85,6 +85,9 @@ export const createApiKeys = (prisma: PrismaClient, stamps: Stamps, mostCopies: 
     /** Whether the key is one that this process has just seen; says nothing of its state. */
     knows: copies.knows,
 
+    /** As `findByHash`, where nobody has to be asked; undefined otherwise. */
+    atHand: copies.atHand,
+
     /** False when the user has no such key. */
     async remove(userId: string, id: string): Promise<boolean> {
       const { count } = await stamps.changing(userId, () => prisma.apiKey.deleteMany({ where: { id, userId } }));

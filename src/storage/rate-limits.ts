@@ -19,6 +19,8 @@ export type RateLimit = {
    * what this one has taken and not spent as spent. At once, where nobody is asked.
    */
   spendAhead(key: string): Budget | Promise<Budget>;
+  /** As `spendAhead`, of what is taken already; undefined, and nothing is spent, where that is none. */
+  spendTaken(key: string): Budget | undefined;
   /** What `spend` would find, without spending. */
   look(key: string): Promise<Budget>;
   /** Gives a point back. */
@@ -96,6 +98,7 @@ export const createRateLimits =
     return {
       spend,
       spendAhead: ahead > 1 ? spendAhead : spend,
+      spendTaken,
       async look(key) {
         const left = await limiter.get(key);
         return left

@@ -10,6 +10,8 @@ import type { Units } from './units.ts';
 export type Stamps = {
   /** The user's stamp now; undefined while something of theirs is being changed, and when it cannot be known. */
   read(userId: string): string | undefined | Promise<string | undefined>;
+  /** As `read`, where nobody has to be asked; undefined otherwise. */
+  known(userId: string): string | undefined;
   /**
    * Runs a change of the user, so that nobody takes a copy made before it for current afterwards.
    *
@@ -80,11 +82,17 @@ export const createRedisStamps = (redis: Redis, prefix: string, most: number): S
     return mine.stamp;
   };
 
+  const atHand = (userId: string) => {
+    const known = remembered.get(userId);
+    return known && known.until > Date.now() ? known : undefined;
+  };
+
   return {
     read(userId) {
-      const known = remembered.get(userId);
-      return known && known.until > Date.now() ? known.stamp : askAnew(userId);
+      const known = atHand(userId);
+      return known ? known.stamp : askAnew(userId);
     },
+    known: (userId) => atHand(userId)?.stamp,
     async changing<T>(userId: string, change: () => Promise<T>): Promise<T> {
       const key = keyOf(userId);
       remembered.delete(userId);
@@ -117,11 +125,11 @@ export const createMemoryStamps = (): Stamps => {
   const changes = createCopies<number>(Number.POSITIVE_INFINITY, 2 * FRESH_MS);
   let serial = 0;
   const underWay = new Map<string, number>();
+  const known = (userId: string): string | undefined =>
+    underWay.has(userId) ? undefined : `${changes.get(userId) ?? 0}.${Math.floor(performance.now() / FRESH_MS)}`;
   return {
-    read(userId) {
-      if (underWay.has(userId)) return undefined;
-      return `${changes.get(userId) ?? 0}.${Math.floor(performance.now() / FRESH_MS)}`;
-    },
+    read: known,
+    known,
     async changing(userId, change) {
       underWay.set(userId, (underWay.get(userId) ?? 0) + 1);
       try {

@@ -23,7 +23,7 @@ const slow = Symbol('slow');
  * @param most Copies of each kind.
  */
 export const createVouchedRead = (
-  stamps: Stamps,
+  stamps: Pick<Stamps, 'read' | 'changing'>,
   { isAway, suspect }: Pick<Database, 'isAway' | 'suspect'>,
   { current }: Pick<Units, 'current'>,
   most: number,

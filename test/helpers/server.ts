@@ -99,7 +99,7 @@ export const startServer = async (
     await stores.close();
     throw error;
   });
-  http.on('request', wired.app.callback());
+  http.on('request', wired.listener);
 
   return {
     ...wired,

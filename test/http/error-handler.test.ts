@@ -7,6 +7,7 @@ import { CsrfError } from '../../src/http/csrf.ts';
 import { errorHandler, storeDown } from '../../src/http/error-handler.ts';
 import { createPages } from '../../src/http/pages.ts';
 import { createRequestContext } from '../../src/http/request-context.ts';
+import { createSecurityHeaders } from '../../src/http/security-headers.ts';
 import { createServer } from '../../src/http/server.ts';
 import { formBody } from '../../src/http/validate.ts';
 import { InteractionGone } from '../../src/oidc/interactions.ts';
@@ -29,6 +30,7 @@ const answerTo = async (route: Middleware, init: RequestInit = {}, path = '/') =
     formBody,
     errorHandler('https://id.example.com', pages, logger),
     createRequestContext(),
+    createSecurityHeaders(ISSUER),
   );
   app.use(route);
   const server = app.listen(0, '127.0.0.1');

@@ -1,11 +1,11 @@
 import type { AddressInfo } from 'node:net';
 import test from 'ava';
 import Koa, { type Context } from 'koa';
-import { allowFormTarget, securityHeaders } from '../../src/http/security-headers.ts';
+import { allowFormTarget, createSecurityHeaders } from '../../src/http/security-headers.ts';
 
 const headersOf = async (issuer: string, use: (ctx: Context) => void = () => {}): Promise<Headers> => {
   const app = new Koa();
-  app.use(securityHeaders(issuer));
+  app.use(createSecurityHeaders(issuer).middleware);
   app.use((ctx) => {
     use(ctx);
     ctx.body = 'ok';
