@@ -208,7 +208,7 @@ export const createApp = async (settings: AppSettings, opened: Stores, log: Logg
 
   engine.extend((one) => tellClientsOurselves(one, { logout: notices.ended, ping: clientCalls.ping }));
 
-  const signIn = createSignIn(accounts, deletion, stores.rateLimits, settings.rateLimits, secrets, mail, audit);
+  const signIn = createSignIn(accounts, deletion, stores.rateLimits, throttles, secrets, mail, audit);
   const apiKeys = createApiKeys(stores, throttles, audit);
   const jwts = createAccessJwts(stores, issuer);
   const tokens = createFirstPartyTokens(

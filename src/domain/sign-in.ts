@@ -5,7 +5,7 @@ import type { Audit } from './audit.ts';
 import type { Deletion } from './deletion.ts';
 import { DomainError } from './errors.ts';
 import { randomSecret, type Secrets, sha256 } from './secrets.ts';
-import { type Limits, networkOf, tooMany } from './throttles.ts';
+import { type AttemptThrottle, type Throttles, tooMany } from './throttles.ts';
 import { isBanned } from './user-status.ts';
 
 /** What a failure costs, against the one point that an attempt holds while it is under way: so many may be at once. */
@@ -41,14 +41,13 @@ export const createSignIn = (
   accounts: Accounts,
   deletion: Deletion,
   rateLimits: RateLimits,
-  limits: Limits,
+  throttles: Throttles,
   secrets: Secrets,
   mail: Mail,
   audit: Audit,
 ) => {
-  const { points, seconds: windowSeconds } = limits['login-account'];
+  const { points, seconds: windowSeconds } = throttles.limits['login-account'];
   const byAccount = rateLimits('login-account', points * FAILURE_POINTS, windowSeconds);
-  const byNetwork = rateLimits('login-network', limits['login-network'].points, limits['login-network'].seconds);
   const waits = rateLimits('login-waits', Number.MAX_SAFE_INTEGER, DAY_SECONDS);
   // A lock lasts as long as this window at least: what ends up here in between are attempts that were under way.
   const locks = rateLimits('login-locks', 1, FIRST_WAIT_SECONDS);
@@ -89,35 +88,23 @@ export const createSignIn = (
     return user && secrets.matches('device', markedFor(user, device), proof) ? device : undefined;
   };
 
-  /**
-   * @param along What is done for whoever it is, while their budgets are made whole again.
-   * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
-   */
-  const attempt = async <T>(
+  /** An attempt of a network that has not used up its budget. */
+  const attemptFrom = async <T>(
+    network: Awaited<ReturnType<AttemptThrottle['begin']>>,
     login: string,
     password: string,
-    origin: Origin,
+    { device: mark, client, report = () => {} }: Origin,
     along: (user: User) => Promise<T>,
   ): Promise<T | undefined> => {
-    const { ip, client, report = () => {} } = origin;
-    // A flood costs as little as can be: who signs in with it is refused, who does not hardly feels it.
-    await accounts.roomForPassword();
-    const network = networkOf(ip);
     const named = await accounts.named(login);
-    const device = knownDevice(named, origin.device);
+    const device = knownDevice(named, mark);
     // By the account, whichever of its names is used; by the name where there is none. Hashed: what people type is not kept in a
     // store of counters.
     const account = device ? `device:${device}` : sha256(named ? `account:${named.id}` : `name:${keyOf(login)}`);
 
     // A point before the password is looked at, so that parallel guesses are bounded as well; several people or
     // services signing in to one account at once, all rightly, are not in each other's way.
-    const [ofNetwork, ofAccount] = await Promise.all([byNetwork.spend(network), byAccount.spend(account)]);
-    if (!ofNetwork.allowed) {
-      // A network that is out must not use up the account's budget as well.
-      if (ofAccount.allowed) await byAccount.refund(account);
-      report(ofNetwork);
-      throw tooMany(ofNetwork.resetSeconds);
-    }
+    const ofAccount = await byAccount.spend(account);
     report(told(ofAccount));
     if (!ofAccount.allowed) throw tooMany(ofAccount.resetSeconds);
 
@@ -126,22 +113,41 @@ export const createSignIn = (
       user = await accounts.verify(named, password);
     } catch (error) {
       // Nobody's failure: the password was not looked at.
-      await Promise.all([byNetwork.refund(network), byAccount.refund(account)]);
+      await byAccount.refund(account);
       throw error;
     }
     if (!user) {
-      const left = told(await refused(named, account, client));
+      const [ofNetwork, left] = await Promise.all([network.failed(), refused(named, account, client).then(told)]);
       report(ofNetwork.remaining < left.remaining ? ofNetwork : left);
       return undefined;
     }
     report({ ...told(ofAccount), remaining: points });
-    const [done] = await Promise.all([
-      along(user),
-      byAccount.clear(account),
-      waits.clear(account),
-      byNetwork.refund(network),
-    ]);
+    const [done] = await Promise.all([along(user), byAccount.clear(account), waits.clear(account)]);
     return done;
+  };
+
+  /**
+   * @param along What is done for whoever it is, while their budget is made whole again.
+   * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
+   */
+  const attempt = async <T>(
+    login: string,
+    password: string,
+    origin: Origin,
+    along: (user: User) => Promise<T>,
+  ): Promise<T | undefined> => {
+    // A flood costs as little as can be: who signs in with it is refused, who does not hardly feels it.
+    await accounts.roomForPassword();
+    const network = await throttles.logins.begin(origin.ip);
+    try {
+      if (!network.budget.allowed) {
+        origin.report?.(network.budget);
+        throw tooMany(network.budget.resetSeconds);
+      }
+      return await attemptFrom(network, login, password, origin, along);
+    } finally {
+      network.over();
+    }
   };
 
   return {

@@ -64,6 +64,7 @@ const MOST_SLOW_DOWNS = 12;
 const POLL_TOLERANCE_SECONDS = 1;
 
 const INNOCENT_MS = 1_000;
+const CROWDED_SECONDS = 1;
 /** Networks and clients that a process remembers at once. */
 const REMEMBERED = 10_000;
 
@@ -113,6 +114,14 @@ export type FailureThrottle = {
   failed(ip: string, account?: string, report?: Report): Promise<void>;
 };
 
+/** A budget for failures of what takes a while: what is under way counts until it is known how it ends, so that guesses at once count. */
+export type AttemptThrottle = {
+  /**
+   * @returns the budget, and what to call once it is known how the attempt ends; `failed` with what is left then.
+   */
+  begin(ip: string): Promise<{ budget: Budget; failed(): Promise<Budget>; over(): void }>;
+};
+
 /** A budget for what is guessed: spent before, so that guesses at once count, and given back for what was no wrong guess. */
 export type GuessThrottle = {
   /** @throws {DomainError} `too_many_attempts`. */
@@ -143,24 +152,64 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     },
   });
 
-  const failures = (bound: RateLimit, keyOf: (ip: string, account?: string) => string): FailureThrottle => {
-    // Who has hardly failed is not asked after again for a second: honest traffic costs no round trip.
+  /** Who has hardly failed is not asked after again for a second: honest traffic costs no round trip. */
+  const looking = (bound: RateLimit) => {
     const innocents = new Map<string, { until: number; budget: Budget }>();
     return {
-      async check(ip, account, report = () => {}) {
-        const key = keyOf(ip, account);
+      async look(key: string): Promise<Budget> {
         const innocent = innocents.get(key);
-        if (innocent && innocent.until > Date.now()) return report(innocent.budget);
+        if (innocent && innocent.until > Date.now()) return innocent.budget;
         const budget = await bound.look(key);
-        report(budget);
-        refuse([budget]);
         if (innocents.size >= REMEMBERED) innocents.clear();
         if (budget.remaining > budget.limit / 2) innocents.set(key, { until: Date.now() + INNOCENT_MS, budget });
+        return budget;
+      },
+      failed(key: string): Promise<Budget> {
+        innocents.delete(key);
+        return bound.spend(key);
+      },
+    };
+  };
+
+  const failures = (bound: RateLimit, keyOf: (ip: string, account?: string) => string): FailureThrottle => {
+    const { look, failed } = looking(bound);
+    return {
+      async check(ip, account, report = () => {}) {
+        const budget = await look(keyOf(ip, account));
+        report(budget);
+        refuse([budget]);
       },
       async failed(ip, account, report = () => {}) {
-        const key = keyOf(ip, account);
-        innocents.delete(key);
-        report(await bound.spend(key));
+        report(await failed(keyOf(ip, account)));
+      },
+    };
+  };
+
+  const attempts = (bound: RateLimit): AttemptThrottle => {
+    const { look, failed } = looking(bound);
+    const underWay = new Map<string, number>();
+    return {
+      async begin(ip) {
+        const key = networkOf(ip);
+        const { remaining, ...found } = await look(key);
+        const before = underWay.get(key) ?? 0;
+        underWay.set(key, before + 1);
+        const crowded = found.allowed && before >= remaining;
+        return {
+          budget: {
+            ...found,
+            allowed: found.allowed && !crowded,
+            remaining: Math.max(0, remaining - before - 1),
+            // Some of those under way may turn out to be no failures.
+            ...(crowded && { resetSeconds: CROWDED_SECONDS }),
+          },
+          failed: () => failed(key),
+          over() {
+            const left = (underWay.get(key) ?? 1) - 1;
+            if (left > 0) underWay.set(key, left);
+            else underWay.delete(key);
+          },
+        };
       },
     };
   };
@@ -199,6 +248,8 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
 
   return {
     limits,
+    /** Signing in with a password, by network. */
+    logins: attempts(limit('login-network')),
     register: counting(limit('register-account'), limit('register-network')),
     /** Asking for mails, by network. */
     mail: counting(undefined, limit('mail-network')),

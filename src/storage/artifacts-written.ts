@@ -1,7 +1,14 @@
 import { DatabaseError, type Pool } from 'pg';
 import type { ArtifactEntry, ArtifactKey } from './artifacts.ts';
+import type { SignIn } from './generated/client.ts';
 import type { KeptStatement } from './postgres-pool.ts';
-import type { AppSignIn } from './sign-ins.ts';
+
+/** A sign-in by a grant of the platform's own apps. */
+export type AppSignIn = Pick<SignIn, 'id' | 'userId' | 'ip' | 'userAgent'> & {
+  grantId: string;
+  /** What the user has not used since then cannot be live any more, and goes. */
+  deadBefore: Date;
+};
 
 type Write = ArtifactKey & { entry: ArtifactEntry };
 type Outcome = 'inserted' | 'replaced';

@@ -1,20 +1,12 @@
 import type { Pool } from 'pg';
-import type { WriteTogether } from './artifacts-written.ts';
+import type { AppSignIn, WriteTogether } from './artifacts-written.ts';
 import type { SignIn } from './generated/client.ts';
 import type { PrismaClient } from './prisma.ts';
 
 export type { SignIn };
 
-type NewSignIn = Pick<SignIn, 'id' | 'userId' | 'ip' | 'userAgent'> & {
-  /** What the user has not used since then cannot be live any more, and goes. */
-  deadBefore: Date;
-};
-
 /** By a browser's session. */
-export type BrowserSignIn = NewSignIn & { sessionHash: string };
-
-/** By a grant of the platform's own apps. */
-export type AppSignIn = NewSignIn & { grantId: string };
+export type BrowserSignIn = Omit<AppSignIn, 'grantId'> & { sessionHash: string };
 
 export type SignIns = ReturnType<typeof createSignIns>;
 

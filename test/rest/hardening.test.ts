@@ -146,6 +146,20 @@ test('an app that has signed in before keeps its own budget, whatever strangers 
   t.is((await login('secret1', device)).status, 200);
 });
 
+test('guesses of one network at once are bounded as those one after the other are, and who signs in rightly is not counted', async (t) => {
+  const rateLimits = { ...DEFAULT_LIMITS, 'login-network': { points: 5, seconds: 600 } };
+  const limited = await startServer({ rateLimits });
+  t.teardown(limited.close);
+  await limited.accounts.create({ email: 'eve@example.com', password: 'secret1' });
+  const rest = createRest(limited.origin);
+  const login = async (email: string, password: string) => (await rest.post('/auth/login', { email, password })).status;
+  for (let i = 0; i < 8; i += 1) t.is(await login('eve@example.com', 'secret1'), 200);
+  const guesses = Array.from({ length: 20 }, (_, i) => login(`nobody${i}@example.com`, 'wrong12'));
+  const statuses = (await Promise.all(guesses)).sort();
+  t.deepEqual(statuses, [...Array(5).fill(401), ...Array(15).fill(429)]);
+  t.is(await login('eve@example.com', 'secret1'), 429);
+});
+
 test('a network that may not try any more uses up nobody’s budget', async (t) => {
   const rateLimits = { ...DEFAULT_LIMITS, 'login-network': { points: 3, seconds: 600 } };
   const limited = await startServer({ rateLimits, trustProxy: 1 });

@@ -9,7 +9,6 @@ import type { SignIn } from '../../domain/sign-in.ts';
 import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { FirstPartyTokens, Issued } from '../../oidc/first-party-tokens.ts';
-import { newGrantId } from '../../oidc/grant-ids.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
@@ -36,19 +35,10 @@ export const authRoutes = (
   requireUser: RequireUser,
 ) => {
   /** Tokens for who has shown who they are, along with a place in the list of where they are signed in. */
-  const issue = async (
-    ctx: Context,
-    user: User,
-    how: NonNullable<Parameters<FirstPartyTokens['issue']>[1]>,
-  ): Promise<Issued> => {
-    const grantId = how.grantId ?? newGrantId();
-    const caller = { ip: ctx.ip, userAgent: ctx.get('user-agent') };
-    const [issued] = await Promise.all([
-      tokens.issue(user, { ...how, grantId }),
-      signIns.noteApp(user.id, grantId, caller),
-    ]);
-    return issued;
-  };
+  const issue = (ctx: Context, user: User, how: Parameters<FirstPartyTokens['issue']>[1]): Promise<Issued> =>
+    tokens.issue(user, how, (grantId) =>
+      signIns.noteApp(user.id, grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') }),
+    );
 
   return new Router<SignedIn>({ prefix: '/auth' })
     .use(jsonBody)
