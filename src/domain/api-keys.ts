@@ -130,11 +130,17 @@ export const createApiKeys = (
       store.touch(key.id).catch(() => {});
       return;
     }
-    await atomically(async () => {
-      if ((await store.touch(key.id)) !== 'first') return;
-      const details = { owner: key.userId };
-      await audit.record({ type: 'api_key.first_used', actor: key.userId, target: key.id, details });
-    });
+    try {
+      await atomically(async () => {
+        if ((await store.touch(key.id)) !== 'first') return;
+        const details = { owner: key.userId };
+        await audit.record({ type: 'api_key.first_used', actor: key.userId, target: key.id, details });
+      });
+    } catch (error) {
+      // Not on record yet: the next one tries again.
+      key.lastUsedAt = null;
+      throw error;
+    }
   };
 
   return {

@@ -94,7 +94,7 @@ export const createSignIn = (
     login: string,
     password: string,
     { device: mark, client, report = () => {} }: Origin,
-    along: (user: User) => Promise<T>,
+    record: (user: User) => Promise<T>,
   ): Promise<T | undefined> => {
     const named = await accounts.named(login);
     const device = knownDevice(named, mark);
@@ -122,19 +122,22 @@ export const createSignIn = (
       return undefined;
     }
     report({ ...told(ofAccount), remaining: points });
-    const [done] = await Promise.all([along(user), byAccount.clear(account), waits.clear(account)]);
-    return done;
+    const [recorded] = await Promise.all([
+      record(user),
+      ...[byAccount, waits, locks].map((limit) => limit.clear(account)),
+    ]);
+    return recorded;
   };
 
   /**
-   * @param along What is done for whoever it is, while their budget is made whole again.
+   * @param record Puts it on record who it is, while their budget is made whole again.
    * @throws {DomainError} `too_many_attempts`, with the seconds to wait.
    */
   const attempt = async <T>(
     login: string,
     password: string,
     origin: Origin,
-    along: (user: User) => Promise<T>,
+    record: (user: User) => Promise<T>,
   ): Promise<T | undefined> => {
     // A flood costs as little as can be: who signs in with it is refused, who does not hardly feels it.
     await accounts.roomForPassword();
@@ -144,7 +147,7 @@ export const createSignIn = (
         origin.report?.(network.budget);
         throw tooMany(network.budget.resetSeconds);
       }
-      return await attemptFrom(network, login, password, origin, along);
+      return await attemptFrom(network, login, password, origin, record);
     } finally {
       network.over();
     }
@@ -165,16 +168,10 @@ export const createSignIn = (
      * Signs in. An account that waits to be erased is restored by it.
      *
      * @param login An email address or a username, in any letter case.
-     * @param along What is done for whoever signs in, while it is put on record.
-     * @returns what `along` does, or undefined for unknown, banned and wrong alike, in the same time.
+     * @returns the account, or undefined for unknown, banned and wrong alike, in the same time.
      * @throws {DomainError} `too_many_attempts`, with the seconds to wait; `wrong_account`, and nothing has changed.
      */
-    withPassword: <T>(
-      login: string,
-      password: string,
-      origin: Origin,
-      along: (user: User) => Promise<T>,
-    ): Promise<T | undefined> =>
+    withPassword: (login: string, password: string, origin: Origin): Promise<User | undefined> =>
       attempt(login, password, origin, async (found) => {
         const { client, accepts = () => true } = origin;
         if (!accepts(found.id)) {
@@ -183,16 +180,15 @@ export const createSignIn = (
           throw new DomainError('wrong_account', 'the app asked for another account');
         }
         const user = found.eraseAfter ? await deletion.restore(found) : found;
-        if (!user) return undefined;
-        const recorded = audit.record({
-          type: 'login.succeeded',
-          actor: user.id,
-          target: user.id,
-          client,
-          details: { method: 'password' },
-        });
-        const [done] = await Promise.all([along(user), recorded]);
-        return done;
+        if (user)
+          await audit.record({
+            type: 'login.succeeded',
+            actor: user.id,
+            target: user.id,
+            client,
+            details: { method: 'password' },
+          });
+        return user;
       }),
 
     /**

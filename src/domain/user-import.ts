@@ -174,6 +174,7 @@ export const createUserImport = (
         if (batch.length > 0) await flush();
         complete = true;
       } finally {
+        if (counts.created > 0 && !dryRun) await imports.analyse();
         if (!dryRun) await audit.record({ type: 'user.imported', details: { ...counts, complete } });
       }
       errors.sort((one, other) => one.line - other.line);

@@ -31,21 +31,31 @@ export const withKeyShortcut = (
     return Object.assign(request, { app, req }).ip;
   };
 
+  /** Whose key it is, and what is left of its budget, where the answer is yes. */
+  const found = (req: IncomingMessage) => {
+    const { 'x-api-key': key, authorization } = req.headers;
+    if (typeof key !== 'string' || authorization !== undefined) return undefined;
+    try {
+      return apiKeys.atOnce(key, addressOf(req));
+    } catch {
+      // Whatever it is, the pipeline has an answer to it.
+      return undefined;
+    }
+  };
+
   const answer = (req: IncomingMessage, res: ServerResponse): boolean => {
-    const { 'x-api-key': key, 'x-request-id': givenId = '', authorization } = req.headers;
-    const fixed = securityHeaders.forData();
-    if (typeof key !== 'string' || authorization !== undefined || !fixed) return false;
     const startedAt = performance.now();
-    const ip = addressOf(req);
-    const found = apiKeys.atOnce(key, ip);
-    if (!found) return false;
-    const requestId = requestIdOf(String(givenId));
-    logWhenAnswered(log, res, { requestId, method: 'GET', path: PATH, startedAt, ip: logPii ? ip : undefined });
-    const text = accountText(found.user);
+    const fixed = securityHeaders.forData();
+    const holder = fixed && found(req);
+    if (!holder) return false;
+    const requestId = requestIdOf(String(req.headers['x-request-id'] ?? ''));
+    const ip = logPii ? addressOf(req) : undefined;
+    logWhenAnswered(log, res, { requestId, method: 'GET', path: () => PATH, startedAt, ip });
+    const text = accountText(holder.user);
     const headers = [
       ['X-Request-Id', requestId],
       ...fixed,
-      ...budgetHeaders(found.budget),
+      ...budgetHeaders(holder.budget),
       ['Cache-Control', 'no-store'],
       ['Content-Type', 'application/json; charset=utf-8'],
       ['Content-Length', String(Buffer.byteLength(text))],

@@ -18,7 +18,8 @@ export const requestIdOf = (given: string): string => (REQUEST_ID.test(given) ? 
 type Asked = {
   requestId: string;
   method: string;
-  path: string;
+  /** Asked when it is answered: by then it has the one spelling that it goes by. */
+  path: () => string;
   /** By `performance.now()`. */
   startedAt: number;
   /** Only where the line may name it. */
@@ -29,9 +30,10 @@ type Asked = {
 export const logWhenAnswered = (
   log: Logger,
   response: ServerResponse,
-  { requestId, method, path, startedAt, ip }: Asked,
+  { requestId, method, path: pathOf, startedAt, ip }: Asked,
 ): void => {
   response.once('close', () => {
+    const path = pathOf();
     const line = {
       request_id: requestId,
       method,
@@ -57,7 +59,8 @@ export const requestLog =
     const requestId = requestIdOf(ctx.get('x-request-id'));
     ctx.state.requestId = requestId;
     ctx.set('X-Request-Id', requestId);
-    const { method, path } = ctx;
+    const { method } = ctx;
+    const path = () => ctx.path;
     logWhenAnswered(log, ctx.res, { requestId, method, path, startedAt, ip: withAddress ? ctx.ip : undefined });
     // Not awaited: what goes before every answer costs no promise of its own.
     return next();

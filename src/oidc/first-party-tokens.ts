@@ -171,11 +171,7 @@ export const createFirstPartyTokens = (
      * @param how `grantId` where the grant has a name already.
      * @param along What is written along with it.
      */
-    async issue(
-      user: User,
-      how: Authentication & { grantId?: string },
-      along: (grantId: string) => Promise<void>,
-    ): Promise<Issued> {
+    async issue(user: User, how: Authentication & { grantId?: string }, along: () => Promise<void>): Promise<Issued> {
       // Named beforehand, and all that is to be known is asked beforehand, so that the grant and what hangs on it are written in one go.
       const { amr, authTime, grantId = newGrantId() } = how;
       const grant = new provider.Grant({ accountId: user.id, clientId: FIRST_PARTY_CLIENT_ID });
@@ -185,7 +181,7 @@ export const createFirstPartyTokens = (
       const [tokens] = await Promise.all([
         pair({ user, grantId, scope, authTime: authTime ?? Math.floor(Date.now() / 1000), rotations: 0, amr }),
         asOf(user, () => outlive(grant)),
-        along(grantId),
+        along(),
       ]);
       return { grantId, tokens };
     },

@@ -8,8 +8,6 @@ import { artifactsOfAccount } from './adapter.ts';
 import type { KnownClients } from './known-clients.ts';
 
 const DAY_MS = 86_400_000;
-/** A sign-in is noted while what it is by is being written. */
-const BEING_WRITTEN_MS = 60_000;
 const USER_AGENT_LENGTH = 300;
 
 /** Where a request comes from, for people to know their own sign-ins by. */
@@ -72,6 +70,9 @@ export const createSignInList = (
     noteApp: (userId: string, grantId: string, caller: Caller): Promise<void> =>
       signIns.noteApp({ ...newSignIn(userId, caller), grantId }),
 
+    /** An app's sign-in came to nothing. */
+    forgetApp: (grantId: string): Promise<void> => signIns.removeByGrant(grantId),
+
     /** One of the platform's own apps goes on. */
     used: (grantId: string): Promise<void> => signIns.used(grantId),
 
@@ -82,9 +83,7 @@ export const createSignInList = (
       const [sessions, grants] = await Promise.all([sessionsOf(userId), grantsOf(userId)]);
       const lives = ({ sessionHash, grantId }: SignIn) =>
         sessionHash === null ? grants.has(String(grantId)) : sessions.has(sessionHash);
-      const settledBefore = Date.now() - BEING_WRITTEN_MS;
-      const dead = rows.filter((row) => !lives(row) && row.createdAt.getTime() < settledBefore);
-      await signIns.remove(dead.map(({ id }) => id));
+      await signIns.removeDead(rows.filter((row) => !lives(row)).map(({ id }) => id));
       return rows.filter(lives).map(({ id, sessionHash, grantId, ip, userAgent, createdAt, lastUsedAt }) => ({
         id,
         kind: sessionHash === null ? 'app' : 'browser',

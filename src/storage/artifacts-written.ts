@@ -49,15 +49,14 @@ const UPSERT_AND_NOTE = `
 export type WriteTogether = ReturnType<typeof createWriteTogether>;
 
 /**
- * Inserts or replaces rows of `oauth_tokens`, and notes sign-ins; those asked for in one turn of the event loop by one statement, such as
- * a grant, its first refresh token and the sign-in it is of, or those of all who sign in at once. A mark of consumption survives a
- * replace, unless the row had expired.
+ * Inserts or replaces rows of `oauth_tokens`, those asked for in one turn of the event loop by one statement; and notes sign-ins, each
+ * along with its grant and the grant's first refresh token. A mark of consumption survives a replace, unless the row had expired.
  */
 export const createWriteTogether = (pool: Pool) => {
   let artifacts: Artifact[] = [];
   let notes: Note[] = [];
 
-  const write = async (written: Artifact[], note: Note | undefined): Promise<Map<string, Outcome>> => {
+  const write = async (written: Artifact[], note?: Note): Promise<Map<string, Outcome>> => {
     const values = [
       written.map(({ model }) => model),
       written.map(({ idHash }) => idHash),
@@ -76,27 +75,31 @@ export const createWriteTogether = (pool: Pool) => {
     return new Map(rows.map((row) => [nameOf(row), row.inserted ? 'inserted' : 'replaced']));
   };
 
-  const settle = async (batch: Artifact[], note?: Note): Promise<void> => {
+  /** A sign-in with what it is by: as one, also where it fails. */
+  const settleSignIn = async (batch: Artifact[], note: Note): Promise<void> => {
     try {
       const outcomes = await write(batch, note);
       for (const one of batch) one.resolve(outcomes.get(nameOf(one)) ?? 'replaced');
-      note?.resolve();
+      note.resolve();
     } catch (error) {
-      // What the database will not have of one is not the others' failure.
-      if (batch.length + (note ? 1 : 0) > 1 && error instanceof DatabaseError) {
-        for (const one of batch) await settle([one]);
-        if (note) await settle([], note);
-      } else for (const one of [...batch, ...(note ? [note] : [])]) one.reject(error);
+      for (const one of [...batch, note]) one.reject(error);
     }
   };
 
-  const flush = async (): Promise<void> => {
-    let rest = artifacts;
-    const noted = notes;
-    artifacts = [];
-    notes = [];
+  const settle = async (batch: Artifact[]): Promise<void> => {
+    try {
+      const outcomes = await write(batch);
+      for (const one of batch) one.resolve(outcomes.get(nameOf(one)) ?? 'replaced');
+    } catch (error) {
+      // What the database will not have of one is not the others' failure.
+      if (batch.length > 1 && error instanceof DatabaseError) for (const one of batch) await settle([one]);
+      else for (const { reject } of batch) reject(error);
+    }
+  };
+
+  const settleAll = async (all: Artifact[]): Promise<void> => {
     // One statement cannot write a row twice: the later one goes with the next.
-    while (rest.length + noted.length > 0) {
+    for (let rest = all; rest.length > 0; ) {
       const batch = new Map<string, Artifact>();
       const later: Artifact[] = [];
       for (const one of rest) {
@@ -104,9 +107,24 @@ export const createWriteTogether = (pool: Pool) => {
         if (batch.has(name)) later.push(one);
         else batch.set(name, one);
       }
-      await settle([...batch.values()], noted.shift());
+      await settle([...batch.values()]);
       rest = later;
     }
+  };
+
+  const flush = (): void => {
+    const [written, noted] = [artifacts, notes];
+    artifacts = [];
+    notes = [];
+    // A sign-in waits for its user's row, should that be locked: nobody else's artifacts are to wait with it.
+    const grants = new Set(noted.map(({ grantId }) => grantId));
+    const ofNote = ({ entry }: Artifact) => entry.grantId !== undefined && grants.has(entry.grantId);
+    for (const note of noted)
+      void settleSignIn(
+        written.filter(({ entry }) => entry.grantId === note.grantId),
+        note,
+      );
+    void settleAll(written.filter((one) => !ofNote(one)));
   };
 
   const soon = (): void => {

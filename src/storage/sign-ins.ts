@@ -16,8 +16,8 @@ export type SignIns = ReturnType<typeof createSignIns>;
  */
 export const createSignIns = (prisma: PrismaClient, pool: Pool, together: WriteTogether) => ({
   /**
-   * Notes the sign-in of an app: along with the grant that it is by, where that is written in the same turn of the event loop, so that
-   * neither is seen without the other. Nothing for a user who is gone.
+   * Notes the sign-in of an app: along with the grant that it is by, where that is written in the same turn of the event loop. Nothing
+   * for a user who is gone.
    */
   noteApp: (signIn: AppSignIn): Promise<void> => together.signIn(signIn),
 
@@ -51,6 +51,16 @@ export const createSignIns = (prisma: PrismaClient, pool: Pool, together: WriteT
 
   async find(userId: string, id: string): Promise<SignIn | undefined> {
     return (await prisma.signIn.findFirst({ where: { id, userId } })) ?? undefined;
+  },
+
+  /** Those whose session or grant was not to be found. Not at once: they may be noted a moment before that is written. */
+  async removeDead(ids: string[]): Promise<void> {
+    if (ids.length === 0) return;
+    await pool.query("DELETE FROM sign_ins WHERE id = ANY ($1) AND created_at < now() - interval '1 minute'", [ids]);
+  },
+
+  async removeByGrant(grantId: string): Promise<void> {
+    await prisma.signIn.deleteMany({ where: { grantId } });
   },
 
   async remove(ids: string[]): Promise<void> {

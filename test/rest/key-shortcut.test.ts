@@ -172,6 +172,56 @@ test.serial('a key that is revoked, and one whose owner is banned, are refused a
   t.is((await ask(server, { 'x-api-key': second.key })).status, 401);
 });
 
+test.serial('a key that is revoked in another process is refused within a second', async (t) => {
+  const beside = await startServer({}, server);
+  t.teardown(() => beside.close());
+  const { rest, auth, newKey } = await person();
+  const { id, key } = await newKey();
+  for (let time = 0; time < 3; time += 1) t.is((await ask(beside, { 'x-api-key': key })).status, 200);
+  t.false((await ask(beside, { 'x-api-key': key })).byPipeline);
+  await rest.delete(`/users/api-keys/${id}`, undefined, auth);
+  const revokedAt = Date.now();
+  for (;;) {
+    const asked = Date.now();
+    if ((await ask(beside, { 'x-api-key': key })).status !== 200) break;
+    if (asked - revokedAt > 1_000) return t.fail('still answered');
+  }
+  t.is((await ask(beside, { 'x-api-key': key })).status, 401);
+});
+
+test.serial('a key that expires in the middle of being used is refused from then on', async (t) => {
+  const { newKey } = await person();
+  const { key } = await newKey({ expires_at: new Date(Date.now() + 1_500).toISOString() });
+  let short = 0;
+  for (const deadline = Date.now() + 5_000; ; ) {
+    const { status, byPipeline } = await ask(server, { 'x-api-key': key });
+    if (status === 401) break;
+    if (!byPipeline) short += 1;
+    if (Date.now() > deadline) return t.fail('still answered');
+  }
+  t.true(short > 0);
+});
+
+test.serial('a key in constant use has its last use noted, once a minute', async (t) => {
+  const { rest, auth, newKey } = await person();
+  const { id, key } = await newKey();
+  for (let time = 0; time < 2; time += 1) await ask(server, { 'x-api-key': key });
+  t.false((await ask(server, { 'x-api-key': key })).byPipeline);
+  const lastUsed = async () => {
+    const { rows } = await server.database.pool.query('SELECT last_used_at FROM api_keys WHERE id = $1', [id]);
+    return rows[0].last_used_at.getTime();
+  };
+  await server.database.pool.query("UPDATE api_keys SET last_used_at = now() - interval '2 minutes' WHERE id = $1", [
+    id,
+  ]);
+  // Another stamp: the copy is read anew, with its last use as it is there.
+  await rest.put('/users/me', { name: 'somebody else' }, auth);
+  await ask(server, { 'x-api-key': key });
+  for (const deadline = Date.now() + 5_000; Date.now() - (await lastUsed()) > 60_000; )
+    if (Date.now() > deadline) return t.fail('not noted');
+  t.false((await ask(server, { 'x-api-key': key })).byPipeline);
+});
+
 test.serial('a change of the account is told by the next answer', async (t) => {
   const { rest, auth, newKey } = await person();
   const { key } = await newKey();

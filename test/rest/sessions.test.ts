@@ -166,6 +166,48 @@ test('what ended otherwise vanishes from the list', async (t) => {
   t.is((await list(bearer(body.access_token))).length, 1);
 });
 
+test.serial(
+  'a sign-in that could not be put on record has not happened: no grant, no place in the list, no cookie',
+  async (t) => {
+    const { id, email } = await person();
+    const { auth } = await login(email);
+    const grants = async () =>
+      (await sql("SELECT FROM oauth_tokens WHERE model = 'Grant' AND account_id = $1", [id])).rowCount;
+    const before = await grants();
+    await sql('ALTER TABLE audit_events RENAME TO audit_events_away');
+    const refused = await fetch(`${server.origin}/auth/login`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ email, password: 'secret1' }),
+    }).finally(() => sql('ALTER TABLE audit_events_away RENAME TO audit_events'));
+    t.true(refused.status >= 500);
+    t.is(refused.headers.get('set-cookie'), null);
+    t.is(await grants(), before);
+    t.is((await list(auth)).length, 1);
+  },
+);
+
+test.serial('a sign-in whose tokens could not be made is not listed', async (t) => {
+  const { id, email } = await person();
+  const { auth } = await login(email);
+  // The statement that writes the grant is the one that notes the sign-in; what fails is what comes after it.
+  const upsert = server.stores.artifacts.upsert;
+  server.stores.artifacts.upsert = async (...entry) => {
+    await upsert(...entry);
+    if (entry[0] === 'Grant') throw new Error('the copy could not be made');
+  };
+  const { status } = await fetch(`${server.origin}/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ email, password: 'secret1' }),
+  }).finally(() => {
+    server.stores.artifacts.upsert = upsert;
+  });
+  t.is(status, 500);
+  t.is((await sql('SELECT FROM sign_ins WHERE user_id = $1', [id])).rowCount, 1);
+  t.is((await list(auth)).length, 1);
+});
+
 test('the last use is noted, once a minute at most', async (t) => {
   const { id, email } = await person();
   let { auth, refresh } = await login(email);

@@ -66,19 +66,43 @@ test('several who sign in at once are all noted', async (t) => {
   }
 });
 
-test('a sign-in that cannot be noted does not take the grant with it, nor the other way round', async (t) => {
+test('a sign-in fails as a whole, and alone', async (t) => {
   const { together } = counted();
-  const [userId, id] = [await person(), randomUUID()];
-  const refused = together.signIn({ ...signIn(userId, id), ip: 'with\0NUL' });
-  const [, written] = await Promise.all([t.throwsAsync(refused), together.artifact(grant(id))]);
-  t.is(written, 'inserted');
-  t.deepEqual(await notedOf(userId), []);
+  const [userId, otherId] = [await person(), await person()];
+  const [id, other] = [randomUUID(), randomUUID()];
+  const refused = [together.artifact(grant(id)), together.signIn({ ...signIn(userId, id), ip: 'with\0NUL' })];
+  const fine = [together.artifact(grant(other)), together.signIn(signIn(otherId, other))];
+  for (const one of refused) await t.throwsAsync(one);
+  await Promise.all(fine);
+  t.deepEqual([await isWritten(id), await notedOf(userId)], [false, []]);
+  t.deepEqual([await isWritten(other), await notedOf(otherId)], [true, [other]]);
 
-  const other = randomUUID();
-  const bad = together.artifact({ ...grant(other), entry: { ...grant(other).entry, payload: 'with\0NUL' } });
-  await Promise.all([t.throwsAsync(bad), together.signIn(signIn(userId, other))]);
-  t.false(await isWritten(other));
-  t.deepEqual(await notedOf(userId), [other]);
+  const entry = { ...grant(id).entry, payload: 'with\0NUL' };
+  const bad = [together.artifact({ ...grant(id), entry }), together.signIn(signIn(userId, id))];
+  for (const one of bad) await t.throwsAsync(one);
+  t.deepEqual([await isWritten(id), await notedOf(userId)], [false, []]);
+});
+
+test('who waits for the row of a user keeps nobody else waiting', async (t) => {
+  if (!process.env.TEST_DATABASE_URL) return t.pass('an embedded database does one thing at a time');
+  const { together } = counted();
+  const [locked, free] = [await person(), await person()];
+  const [one, two, three] = [randomUUID(), randomUUID(), randomUUID()];
+  const holder = await pool.connect();
+  await holder.query('BEGIN');
+  await holder.query('SELECT FROM users WHERE id = $1 FOR UPDATE', [locked]);
+  const waits = [together.artifact(grant(one)), together.signIn(signIn(locked, one))];
+  await Promise.all([
+    together.artifact(grant(two)),
+    together.signIn(signIn(free, two)),
+    together.artifact(grant(three)),
+  ]);
+  t.deepEqual([await isWritten(one), await isWritten(two), await isWritten(three)], [false, true, true]);
+  t.deepEqual(await notedOf(free), [two]);
+  await holder.query('COMMIT');
+  holder.release();
+  await Promise.all(waits);
+  t.deepEqual([await isWritten(one), await notedOf(locked)], [true, [one]]);
 });
 
 test('nothing is noted for who is gone, and what nobody uses any more goes', async (t) => {

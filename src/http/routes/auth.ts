@@ -9,6 +9,7 @@ import type { SignIn } from '../../domain/sign-in.ts';
 import type { Throttles } from '../../domain/throttles.ts';
 import type { Verification } from '../../domain/verification.ts';
 import type { FirstPartyTokens, Issued } from '../../oidc/first-party-tokens.ts';
+import { newGrantId } from '../../oidc/grant-ids.ts';
 import { FIRST_PARTY_CLIENT_ID } from '../../oidc/own-resource.ts';
 import type { SignInList } from '../../oidc/sign-ins.ts';
 import { accountJson } from '../account-json.ts';
@@ -35,10 +36,17 @@ export const authRoutes = (
   requireUser: RequireUser,
 ) => {
   /** Tokens for who has shown who they are, along with a place in the list of where they are signed in. */
-  const issue = (ctx: Context, user: User, how: Parameters<FirstPartyTokens['issue']>[1]): Promise<Issued> =>
-    tokens.issue(user, how, (grantId) =>
-      signIns.noteApp(user.id, grantId, { ip: ctx.ip, userAgent: ctx.get('user-agent') }),
-    );
+  const issue = async (ctx: Context, user: User, how: Parameters<FirstPartyTokens['issue']>[1]): Promise<Issued> => {
+    const grantId = how.grantId ?? newGrantId();
+    const caller = { ip: ctx.ip, userAgent: ctx.get('user-agent') };
+    try {
+      return await tokens.issue(user, { ...how, grantId }, () => signIns.noteApp(user.id, grantId, caller));
+    } catch (error) {
+      // Whoever is told that it failed has not signed in: as best can be, nobody is shown that they have.
+      await signIns.forgetApp(grantId).catch(() => {});
+      throw error;
+    }
+  };
 
   return new Router<SignedIn>({ prefix: '/auth' })
     .use(jsonBody)
@@ -58,19 +66,17 @@ export const authRoutes = (
     .post('/login', async (ctx) => {
       const { password, email, username } = jsonOf(ctx, body.Login);
       const login = email ?? username ?? '';
-      const origin = {
+      const user = await signIn.withPassword(login, password, {
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: FIRST_PARTY_CLIENT_ID,
         report: tellBudget(ctx),
-      };
-      const issued = await signIn.withPassword(login, password, origin, (user) => {
-        rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
-        return issue(ctx, user, { amr: ['pwd'] });
       });
-      if (!issued) throw new DomainError('invalid_credentials', 'Incorrect email or password');
+      if (!user) throw new DomainError('invalid_credentials', 'Incorrect email or password');
+      // Before anything is issued: where the caller has had an answer already, this is as far as it gets.
+      rememberDevice(ctx, signIn.deviceMark(user, deviceOf(ctx)));
       ctx.set('Cache-Control', 'no-store');
-      ctx.body = issued.tokens;
+      ctx.body = (await issue(ctx, user, { amr: ['pwd'] })).tokens;
     })
     .post('/exchange', async (ctx) => {
       ctx.set('Cache-Control', 'no-store');

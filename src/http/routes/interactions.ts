@@ -131,13 +131,12 @@ export const interactionRoutes = (
     if (fieldErrors.login || fieldErrors.password) return refuse(undefined, { fieldErrors });
     let user: User | undefined;
     try {
-      const origin = {
+      user = await signIn.withPassword(form.login, form.password, {
         ip: ctx.ip,
         device: deviceOf(ctx),
         client: pending.client.clientId,
         accepts: pending.accepts,
-      };
-      user = await signIn.withPassword(form.login, form.password, origin, async (found) => found);
+      });
     } catch (error) {
       if (error instanceof DomainError && error.code === 'wrong_account') return refuse('wrong_account');
       if (error instanceof DomainError && error.code === 'too_many_attempts') {
