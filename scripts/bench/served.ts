@@ -6,18 +6,19 @@ import autocannon from 'autocannon';
 /** A process that serves, until it is stopped. */
 export type Served = { origin: string; stop(): Promise<void> };
 
-/** Starts `file`, and waits until `path` answers. @throws when it does not within 30 s. */
+/** Starts `file`, and waits until `path` answers. @param by A command that starts it. @throws when it does not within 30 s. */
 export const serve = async (
   file: string,
   port: number,
   path: string,
   env: Record<string, string> = {},
   parameters: string[] = [],
+  by: string[] = [],
 ): Promise<Served> => {
   // By env(1): the environment is handed on unread.
   const variables = Object.entries({ PORT: port, ...env }).map(([name, value]) => `${name}=${value}`);
   const command = [process.execPath, fileURLToPath(new URL(file, import.meta.url)), ...parameters];
-  const child = spawn('env', [...variables, ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const child = spawn('env', [...variables, ...by, ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const origin = `http://localhost:${port}`;
   for (const deadline = Date.now() + 30_000; ; ) {
