@@ -155,18 +155,30 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
   /** Who has hardly failed is not asked after again for a second: honest traffic costs no round trip. */
   const looking = (bound: RateLimit) => {
     const innocents = new Map<string, { until: number; budget: Budget }>();
+    const lastFailures = new Map<string, Promise<unknown>>();
     return {
-      async look(key: string): Promise<Budget> {
+      /** @param use Called before any other failure can be counted: what it is given still holds. */
+      async look<T>(key: string, use: (budget: Budget) => T): Promise<T> {
         const innocent = innocents.get(key);
-        if (innocent && innocent.until > Date.now()) return innocent.budget;
-        const budget = await bound.look(key);
-        if (innocents.size >= REMEMBERED) innocents.clear();
-        if (budget.remaining > budget.limit / 2) innocents.set(key, { until: Date.now() + INNOCENT_MS, budget });
-        return budget;
+        if (innocent && innocent.until > Date.now()) return use(innocent.budget);
+        for (;;) {
+          const last = lastFailures.get(key);
+          await last;
+          const budget = await bound.look(key);
+          // One that was counted meanwhile may be in it or not. There are no more of them than the budget has points.
+          if (lastFailures.get(key) !== last) continue;
+          if (innocents.size >= REMEMBERED) innocents.clear();
+          if (budget.remaining > budget.limit / 2) innocents.set(key, { until: Date.now() + INNOCENT_MS, budget });
+          return use(budget);
+        }
       },
-      failed(key: string): Promise<Budget> {
+      /** @param counted Called as soon as who looks sees it. */
+      failed(key: string, counted = () => {}): Promise<Budget> {
         innocents.delete(key);
-        return bound.spend(key);
+        if (lastFailures.size >= REMEMBERED) lastFailures.clear();
+        const spent = bound.spend(key).finally(counted);
+        lastFailures.set(key, Promise.allSettled([lastFailures.get(key), spent]));
+        return spent;
       },
     };
   };
@@ -175,7 +187,7 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     const { look, failed } = looking(bound);
     return {
       async check(ip, account, report = () => {}) {
-        const budget = await look(keyOf(ip, account));
+        const budget = await look(keyOf(ip, account), (found) => found);
         report(budget);
         refuse([budget]);
       },
@@ -188,28 +200,39 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
   const attempts = (bound: RateLimit): AttemptThrottle => {
     const { look, failed } = looking(bound);
     const underWay = new Map<string, number>();
+
+    /** One more under way. @returns what to call when it is no more; again, and nothing happens. */
+    const add = (key: string): (() => void) => {
+      underWay.set(key, (underWay.get(key) ?? 0) + 1);
+      let over = false;
+      return () => {
+        if (over) return;
+        over = true;
+        const left = (underWay.get(key) ?? 1) - 1;
+        if (left > 0) underWay.set(key, left);
+        else underWay.delete(key);
+      };
+    };
+
     return {
       async begin(ip) {
         const key = networkOf(ip);
-        const { remaining, ...found } = await look(key);
-        const before = underWay.get(key) ?? 0;
-        underWay.set(key, before + 1);
-        const crowded = found.allowed && before >= remaining;
-        return {
-          budget: {
-            ...found,
-            allowed: found.allowed && !crowded,
-            remaining: Math.max(0, remaining - before - 1),
-            // Some of those under way may turn out to be no failures.
-            ...(crowded && { resetSeconds: CROWDED_SECONDS }),
-          },
-          failed: () => failed(key),
-          over() {
-            const left = (underWay.get(key) ?? 1) - 1;
-            if (left > 0) underWay.set(key, left);
-            else underWay.delete(key);
-          },
-        };
+        return look(key, ({ remaining, ...found }) => {
+          const before = underWay.get(key) ?? 0;
+          const over = add(key);
+          const crowded = found.allowed && before >= remaining;
+          return {
+            budget: {
+              ...found,
+              allowed: found.allowed && !crowded,
+              remaining: Math.max(0, remaining - before - 1),
+              // Some of those under way may turn out to be no failures.
+              ...(crowded && { resetSeconds: CROWDED_SECONDS }),
+            },
+            failed: () => failed(key, over),
+            over,
+          };
+        });
       },
     };
   };
