@@ -172,6 +172,13 @@ test('npm run sbom lists every package, with its hash, offline, as CycloneDX', (
   t.notRegex(stdout, /https?:\/\/(localhost|127\.|[^"]*:\d{2,5}\/)/, 'no address of a registry of our own');
 });
 
+test('npm start, the image and the manual start the service alike', (t) => {
+  const command = manifest.scripts.start.replace(/^exec /, '');
+  t.regex(command, /^node --use-largepages=silent src\/main\.ts$/);
+  t.true(read('Dockerfile').includes(`CMD ${JSON.stringify(command.split(' ')).replaceAll(',', ', ')}`));
+  t.true(read('docs/operations.md').includes(`\`node_modules/.bin/${command}\``));
+});
+
 test('the version is one: in package.json, the lockfile, CHANGELOG and what is shown of it', (t) => {
   const [, newest, date] = /^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d{2}-\d{2})$/m.exec(read('CHANGELOG.md')) ?? [];
   t.is(newest, manifest.version);

@@ -1,12 +1,11 @@
 // How fast the list of users is with very many of them: node scripts/bench/admin-list.ts [--users 1000000] [--requests 100]
 // Fills the database that DATABASE_URL names, which should be one of its own, starts a server on it (PORT, REDIS_URL and all other
 // settings as ever), and prints the times of GET /admin/users through HTTP.
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { loadConfig } from '../../src/config.ts';
 import { argumentsOf, script, UsageError, withApp } from '../with-app.ts';
+import { serve } from './served.ts';
 
 const USAGE = '[--users 1000000] [--requests 100]';
 const PAGE = 50;
@@ -154,25 +153,11 @@ await script(async () => {
   await withApp(async () => {});
   const ids = await fill(config.databaseUrl, users);
 
-  const server = spawn(process.execPath, [fileURLToPath(new URL('../../src/main.ts', import.meta.url))], {
-    stdio: 'ignore',
-  });
+  const server = await serve('../../src/main.ts', config.port, '/health');
   try {
-    const origin = `http://localhost:${config.port}`;
-    for (const deadline = Date.now() + 30_000; ; ) {
-      if (
-        await fetch(`${origin}/health`).then(
-          ({ ok }) => ok,
-          () => false,
-        )
-      )
-        break;
-      if (server.exitCode !== null || Date.now() > deadline) throw new Error('the server did not start');
-      await new Promise((resolve) => setTimeout(resolve, 100));
-    }
-    const results = await measure(origin, await signIn(origin), ids, requests);
+    const results = await measure(server.origin, await signIn(server.origin), ids, requests);
     return { users, slowest_p95_ms: Math.max(...results.map(({ p95_ms }) => p95_ms)), results };
   } finally {
-    server.kill('SIGTERM');
+    await server.stop();
   }
 });

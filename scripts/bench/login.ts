@@ -8,10 +8,12 @@ import { availableParallelism } from 'node:os';
 import argon2 from 'argon2';
 import { loadConfig } from '../../src/config.ts';
 import { argumentsOf, script, UsageError, withApp } from '../with-app.ts';
-import { load, median, serve } from './served.ts';
+import { load, median, type Requests, serve } from './served.ts';
 
 const USAGE = '[--rounds 3] [--seconds 8] [--warm-up 90] [--core N]';
 const PASSWORD = randomBytes(12).toString('base64url');
+/** Each request signs in another: what one's sign-ins wait for of each other is none of a service's ordinary load. */
+const USERS = 200;
 /** So many that one always waits for a hash, whatever else the others wait for, and none is refused. */
 const CONNECTIONS = 20;
 /** Far more than are served: the queue is full all the time. */
@@ -55,9 +57,9 @@ await script(async () => {
   };
   const { config } = loadConfig();
   const name = randomBytes(6).toString('hex');
-  const email = `bench-${name}@bench.example`;
+  const emails = Array.from({ length: USERS }, (_, one) => `bench-${name}-${one}@bench.example`);
   const client = await withApp(async ({ accounts, clients }) => {
-    await accounts.create({ email, password: PASSWORD });
+    for (const email of emails) await accounts.create({ email, password: PASSWORD });
     return clients.register({ redirect_uris: [], response_types: [], grant_types: ['client_credentials'] });
   });
 
@@ -73,11 +75,20 @@ await script(async () => {
   );
   if (core >= 0) runOn(others);
   try {
-    const login = {
-      url: `${server.origin}/auth/login`,
+    const logins = emails.map((email) => ({
       method: 'POST' as const,
+      path: '/auth/login',
       headers: { 'content-type': 'application/json' },
       body: JSON.stringify({ email, password: PASSWORD }),
+    }));
+    let first = 0;
+    const login: Requests = {
+      url: server.origin,
+      // Each connection begins with another user.
+      setupClient: (connection) => {
+        connection.setRequests([...logins.slice(first), ...logins.slice(0, first)]);
+        first = (first + 7) % USERS;
+      },
     };
     const token = {
       url: `${server.origin}/oauth/token`,

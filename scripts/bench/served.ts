@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import autocannon from 'autocannon';
+import { AS_STARTED } from '../as-started.ts';
 
 /** A process that serves, until it is stopped. */
 export type Served = { origin: string; stop(): Promise<void> };
@@ -17,7 +18,7 @@ export const serve = async (
 ): Promise<Served> => {
   // By env(1): the environment is handed on unread.
   const variables = Object.entries({ PORT: port, ...env }).map(([name, value]) => `${name}=${value}`);
-  const command = [process.execPath, fileURLToPath(new URL(file, import.meta.url)), ...parameters];
+  const command = [process.execPath, ...AS_STARTED, fileURLToPath(new URL(file, import.meta.url)), ...parameters];
   const child = spawn('env', [...variables, ...by, ...command], { stdio: ['ignore', 'ignore', 'inherit'] });
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const origin = `http://localhost:${port}`;
@@ -39,20 +40,18 @@ export const serve = async (
   };
 };
 
+export type Requests = Pick<autocannon.Options, 'url' | 'method' | 'headers' | 'body' | 'setupClient'>;
+
 export type Load = { requestsPerSecond: number; p99Ms: number; statuses: Record<string, number> };
 
 /** Sends as many requests as are answered, over so many connections, for so long. */
-export const load = async (
-  options: Pick<autocannon.Options, 'url' | 'method' | 'headers' | 'body' | 'setupClient'>,
-  connections: number,
-  seconds: number,
-): Promise<Load> => {
+export const load = async (options: Requests, connections: number, seconds: number): Promise<Load> => {
   const result = await autocannon({ ...options, connections, duration: seconds });
   const statuses = Object.fromEntries(
     Object.entries(result.statusCodeStats ?? {}).map(([status, { count }]) => [status, count ?? 0]),
   );
   const answered = Object.values(statuses).reduce((sum, count) => sum + count, 0);
-  return { requestsPerSecond: Math.round(answered / result.duration), p99Ms: result.latency.p99, statuses };
+  return { requestsPerSecond: Math.round((answered / result.duration) * 10) / 10, p99Ms: result.latency.p99, statuses };
 };
 
 export const median = (values: readonly number[]): number =>

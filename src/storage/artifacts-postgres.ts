@@ -8,6 +8,7 @@ import type {
   StoredArtifact,
 } from './artifacts.ts';
 import { createWriteTogether, type WriteTogether } from './artifacts-written.ts';
+import type { KeptStatement } from './postgres-pool.ts';
 
 /** The contract, and what a store that keeps copies of the rows must know on top: whole rows, and which rows a write met. */
 export type PostgresArtifacts = Artifacts & {
@@ -64,6 +65,10 @@ export const REMOVE_BY_ACCOUNT = removal(
      ARRAY(SELECT grant_id FROM oauth_tokens WHERE account_id = $1 AND grant_id IS NOT NULL))`,
 );
 
+const READ = `
+  SELECT payload, ${CONSUMED_AT}, extract(epoch FROM expires_at)::float8 AS expires_at, grant_id, uid, user_code_hash, account_id
+    FROM oauth_tokens WHERE model = $1 AND id_hash = $2 AND expires_at > now()`;
+
 const OF_GRANT = 'model = $1 AND grant_id = $2';
 const OF_UID = 'model = $1 AND uid = $2';
 
@@ -119,12 +124,8 @@ export const createPostgresArtifacts = (
     },
 
     async read(model, idHash) {
-      const { rows } = await pool.query<Row>(
-        `SELECT payload, ${CONSUMED_AT}, extract(epoch FROM expires_at)::float8 AS expires_at,
-                grant_id, uid, user_code_hash, account_id
-           FROM oauth_tokens WHERE model = $1 AND id_hash = $2 AND expires_at > now()`,
-        [model, idHash],
-      );
+      const statement: KeptStatement = { keptAs: 'artifact', text: READ, values: [model, idHash] };
+      const { rows } = await pool.query<Row>(statement);
       const row = rows[0];
       return (
         row && {

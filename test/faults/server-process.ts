@@ -5,6 +5,7 @@ import { openSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { AS_STARTED } from '../../scripts/as-started.ts';
 
 const fileOf = (path: string): string => fileURLToPath(new URL(`../../${path}`, import.meta.url));
 
@@ -43,7 +44,7 @@ export const createServerProcess = (name: string, port: number, env: Environment
     origin,
     async start(clockOffsetMs = 0): Promise<void> {
       const hook = clockOffsetMs === 0 ? [] : ['--import', fileOf('test/faults/skewed-clock.ts')];
-      child = spawn(process.execPath, [...hook, fileOf('src/main.ts')], {
+      child = spawn(process.execPath, [...AS_STARTED, ...hook, fileOf('src/main.ts')], {
         cwd: dir,
         env: { ...env, PORT: String(port), CLOCK_OFFSET_MS: String(clockOffsetMs) },
         stdio: ['ignore', log, log],
