@@ -227,8 +227,8 @@ export const createAdministration = (parts: AdministrationParts) => {
 
     /**
      * Bans a user, or changes the terms of a ban. In one transaction it holds and everything in Postgres ends that the user gets in
-     * with; what Redis has of it ends before this resolves. Should Redis fail, the ban holds nevertheless, since banned users are
-     * refused wherever one is looked up, and may be repeated to end the rest.
+     * with; what Redis has of it ends before this resolves. Should Redis fail in between, the ban holds nevertheless, since banned
+     * users are refused wherever one is looked up, and may be repeated to end the rest; where Redis is away to begin with, nothing changes.
      *
      * @throws {DomainError} `unknown_user`, `own_account`, `last_admin`, `beyond_own_role`.
      */

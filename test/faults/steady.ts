@@ -1,5 +1,6 @@
 // Somebody about whom nothing changes: by them it is told what goes on without a store, and when all is well again.
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Answer } from './caller.ts';
 import { type Person, pairOf, register, steps } from './person.ts';
 import type { ServerProcess } from './server-process.ts';
 import { allowApp } from './sign-ins.ts';
@@ -31,7 +32,7 @@ export const createSteady = async (world: World) => {
   const get = async (server: ServerProcess, path: string, asked = {}) =>
     (await call(server, 'GET', path, asked)).status;
   const userinfo = (server: ServerProcess) =>
-    get(server, '/oauth/userinfo', { headers: { authorization: `Bearer ${person.app?.access}` } });
+    call(server, 'GET', '/oauth/userinfo', { headers: { authorization: `Bearer ${person.app?.access}` } });
   const introspected = async (server: ServerProcess) =>
     (await world.asApp('/oauth/introspect', { token: String(person.app?.access) }, server)).body.active === true;
 
@@ -39,6 +40,15 @@ export const createSteady = async (world: World) => {
     Promise.all(servers.filter((server) => server.isRunning()).map(ask));
   const goesOn = (what: string, kept: boolean, server: ServerProcess) =>
     report.check(`degraded mode: ${what}`, kept, `process ${server.name}`);
+
+  const refused = async (what: string, asked: Promise<Answer>, server: ServerProcess) => {
+    const { status } = await asked;
+    report.check(
+      `degraded mode: ${what} is refused without Redis`,
+      status === 503,
+      `process ${server.name}: ${status}`,
+    );
+  };
 
   const published = async (server: ServerProcess, without: string) => {
     goesOn(`discovery without ${without}`, (await get(server, '/.well-known/openid-configuration')) === 200, server);
@@ -74,19 +84,31 @@ export const createSteady = async (world: World) => {
       });
     },
 
-    /** docs/operations.md, "When a store is away": each statement of it. */
+    /** docs/operations.md, "When a store is away": what goes on, and what does not. */
     withoutRedis: () =>
       onEach(async (server) => {
         await published(server, 'Redis');
         goesOn('API keys without Redis', (await get(server, '/users/me', byKey)) === 200, server);
         goesOn('first-party JWTs without Redis', (await get(server, '/users/me', jwt)) === 200, server);
+        const { email, password } = person;
+        await Promise.all([
+          refused('signing in', call(server, 'POST', '/auth/login', { json: { email, password } }), server),
+          refused(
+            'refreshing',
+            call(server, 'POST', '/auth/refresh', { json: { refresh_token: pair.refresh } }),
+            server,
+          ),
+          refused('an opaque access token', userinfo(server), server),
+          refused('revoking', world.asApp('/oauth/revoke', { token: String(person.app?.access) }, server), server),
+          refused('changing an account', call(server, 'PUT', '/users/me', { ...jwt, json: { name: 'New' } }), server),
+        ]);
       }),
 
     withoutPostgres: () =>
       onEach(async (server) => {
         await published(server, 'PostgreSQL');
         if (Date.now() - since < UNSETTLED_MS) return;
-        goesOn('userinfo of a live token without PostgreSQL', (await userinfo(server)) === 200, server);
+        goesOn('userinfo of a live token without PostgreSQL', (await userinfo(server)).status === 200, server);
         goesOn('introspection of a live token without PostgreSQL', await introspected(server), server);
       }),
 
