@@ -89,9 +89,9 @@ export const authRoutes = (
         await throttles.exchanges.failed(ctx.ip);
         throw invalidOneTimeToken();
       }
+      await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
       const issued = await issue(ctx, user, what);
       if (await codes.cameAgain(code)) await tokens.end(issued.grantId);
-      await identities.signedIn(user, what.provider, FIRST_PARTY_CLIENT_ID);
       ctx.body = issued.tokens;
     })
     .post('/refresh', async (ctx) => {
