@@ -14,7 +14,8 @@ export const argumentsOf = <T extends Options>(options: T, usage: string) => {
   try {
     return parseArgs({ options, strict: true, allowPositionals: false }).values;
   } catch (error) {
-    throw new UsageError(`${error instanceof Error ? error.message.split('\n')[0] : error} (usage: ${usage})`);
+    const why = error instanceof Error ? error.message.replaceAll('\n', ' ') : error;
+    throw new UsageError(`${why} (usage: ${usage})`);
   }
 };
 

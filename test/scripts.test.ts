@@ -247,6 +247,12 @@ const wrong: [title: string, name: string, args: string[], says: RegExp][] = [
   ['no password', 'create-user', ['--email', 'new@example.com'], /--password is missing/],
   ['an empty password', 'create-user', ['--email', 'new@example.com', '--password', ''], /--password is missing/],
   ['an option without its value', 'create-user', ['--password', 'new-password', '--email'], /--email/],
+  [
+    'a password that looks like an option',
+    'create-user',
+    ['--email', 'new@example.com', '--password', '-secret-1'],
+    /use '--password=-XYZ'.*usage/,
+  ],
   ['an unknown option', 'create-user', [...user, '--admin'], /--admin.*usage/],
   ['a positional argument', 'create-user', [...user, 'extra'], /extra.*usage/],
   ['an unknown role', 'create-user', [...user, '--role', 'root'], /--role is user or admin/],

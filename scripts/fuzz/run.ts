@@ -56,12 +56,10 @@ try {
   );
   const root = { email: 'root@example.com', password: randomBytes(12).toString('base64url') };
   await served.run('scripts/create-user.ts', [
-    '--email',
-    root.email,
-    '--password',
-    root.password,
-    '--role',
-    'admin',
+    `--email=${root.email}`,
+    // It may begin with a dash.
+    `--password=${root.password}`,
+    '--role=admin',
     '--verified',
   ]);
   const calls = createCalls(served.origin);
