@@ -39,10 +39,17 @@ export const openWay = async (target: number) => {
       outer.destroy();
     };
     const carry = (from: Socket, to: Socket) => {
+      const underWay: Buffer[] = [];
+      // Whichever is due, the first goes first: nothing overtakes on a connection.
+      const arrive = () => {
+        const chunk = underWay.shift();
+        if (chunk && !pair.silent && !to.destroyed) to.write(chunk);
+      };
       from.on('data', (chunk) => {
         if (pair.silent) return;
-        if (delayMs === 0) to.write(chunk);
-        else setTimeout(() => !pair.silent && !to.destroyed && to.write(chunk), delayMs);
+        underWay.push(chunk);
+        if (delayMs === 0 && underWay.length === 1) arrive();
+        else setTimeout(arrive, delayMs);
       });
       from.on('end', () => {
         if (!pair.silent) to.end();
