@@ -1,6 +1,6 @@
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
-import { networkOf } from './domain/throttles.ts';
+import { networkOf } from './domain/networks.ts';
 
 export type ConnectionBounds = {
   /** Connections at once. */

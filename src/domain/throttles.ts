@@ -1,6 +1,7 @@
-import { isIPv6 } from 'node:net';
 import type { Budget, RateLimit, RateLimits } from '../storage/rate-limits.ts';
 import { DomainError } from './errors.ts';
+import { createFailureCounts } from './failure-counts.ts';
+import { networkOf } from './networks.ts';
 import { sha256 } from './secrets.ts';
 
 export type { Budget };
@@ -63,30 +64,7 @@ const MOST_SLOW_DOWNS = 12;
 /** What a request may come too soon for being sent on time, and travelling faster than the one before. */
 const POLL_TOLERANCE_SECONDS = 1;
 
-const INNOCENT_MS = 1_000;
 const CROWDED_SECONDS = 1;
-/** Networks and clients that a process remembers at once. */
-const REMEMBERED = 10_000;
-
-/** An IPv4 address as an IPv6 one (RFC 4291 §2.5.5.2). */
-const MAPPED = /^::ffff:([\da-f]{1,4}):([\da-f]{1,4})$/;
-
-// An IPv6 subscriber has a /64 at least: counting single addresses would give each of them 2^64 tries.
-export const networkOf = (ip: string): string => {
-  if (!isIPv6(ip)) return ip;
-  // However a proxy spells it, it is one address.
-  const plain = new URL(`http://[${ip.replace(/%.*/, '')}]`).hostname.slice(1, -1);
-  const [, high, low] = MAPPED.exec(plain) ?? [];
-  if (high !== undefined && low !== undefined) {
-    const bytes = [high, low].flatMap((group) => [Number.parseInt(group, 16) >> 8, Number.parseInt(group, 16) & 255]);
-    return bytes.join('.');
-  }
-  const [head = '', tail] = plain.split('::');
-  const groups = head.split(':').filter(Boolean);
-  const rest = (tail ?? '').split(':').filter(Boolean);
-  while (tail !== undefined && groups.length + rest.length < 8) groups.push('0');
-  return [...groups, ...rest].slice(0, 4).join(':');
-};
 
 export const tooMany = (seconds: number): DomainError =>
   new DomainError('too_many_attempts', 'Too many attempts. Wait, then try again.', seconds);
@@ -152,39 +130,8 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
     },
   });
 
-  /** Who has hardly failed is not asked after again for a second: honest traffic costs no round trip. */
-  const looking = (bound: RateLimit) => {
-    const innocents = new Map<string, { until: number; budget: Budget }>();
-    const lastFailures = new Map<string, Promise<unknown>>();
-    return {
-      /** @param use Called before any other failure can be counted: what it is given still holds. */
-      async look<T>(key: string, use: (budget: Budget) => T): Promise<T> {
-        const innocent = innocents.get(key);
-        if (innocent && innocent.until > Date.now()) return use(innocent.budget);
-        for (;;) {
-          const last = lastFailures.get(key);
-          await last;
-          const budget = await bound.look(key);
-          // One that was counted meanwhile may be in it or not. There are no more of them than the budget has points.
-          if (lastFailures.get(key) !== last) continue;
-          if (innocents.size >= REMEMBERED) innocents.clear();
-          if (budget.remaining > budget.limit / 2) innocents.set(key, { until: Date.now() + INNOCENT_MS, budget });
-          return use(budget);
-        }
-      },
-      /** @param counted Called as soon as who looks sees it. */
-      failed(key: string, counted = () => {}): Promise<Budget> {
-        innocents.delete(key);
-        if (lastFailures.size >= REMEMBERED) lastFailures.clear();
-        const spent = bound.spend(key).finally(counted);
-        lastFailures.set(key, Promise.allSettled([lastFailures.get(key), spent]));
-        return spent;
-      },
-    };
-  };
-
   const failures = (bound: RateLimit, keyOf: (ip: string, account?: string) => string): FailureThrottle => {
-    const { look, failed } = looking(bound);
+    const { look, failed } = createFailureCounts(bound);
     return {
       async check(ip, account, report = () => {}) {
         const budget = await look(keyOf(ip, account), (found) => found);
@@ -198,7 +145,7 @@ export const createThrottles = (rateLimits: RateLimits, limits: Limits) => {
   };
 
   const attempts = (bound: RateLimit): AttemptThrottle => {
-    const { look, failed } = looking(bound);
+    const { look, failed } = createFailureCounts(bound);
     const underWay = new Map<string, number>();
 
     /** One more under way. @returns what to call when it is no more; again, and nothing happens. */
