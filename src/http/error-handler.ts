@@ -10,6 +10,7 @@ import { CsrfError } from './csrf.ts';
 import { Overdue } from './deadline.ts';
 import type { Pages } from './pages.ts';
 import { InsufficientScope, Unauthorized } from './require-user.ts';
+import { storeDown } from './store-down.ts';
 import { BodyError, ValidationError } from './validate.ts';
 
 /** A stable code and words that give nothing of the inside away. */
@@ -115,26 +116,7 @@ const faultsOf = (error: DomainError, body: unknown): Told['errors'] => {
   return faults.length > 0 ? faults : undefined;
 };
 
-// What drivers report when a store does not answer, or not as it should: sockets, full pools, time limits;
-const CONNECTION =
-  /ECONNREFUSED|ECONNRESET|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|timed out|Connection is closed|Socket timeout|max retries per request|Query read timeout|Connection terminated|timeout expired|timeout exceeded when trying to connect|not queryable|enableOfflineQueue|too much is waiting/;
-/** Prisma's words; PostgreSQL's for shutdown, start-up, a standby, and being out of connections, memory or disk; */
-const POSTGRES =
-  /\b(P1001|P1002|P1008|P1011|P1017|P2024|P2028|57P0[1-5]|57014|55P03|25P03|08(?:00[013467]|P01)|53[0-4]00|58030|25006)\b/;
-/** Redis' for reading its file, being a replica or part of a cluster that is down, and being out of memory or disk. */
-const REDIS = /\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|MISCONF|OOM|BUSY) /;
-
 const RETRY_SECONDS = '5';
-
-/** Whether this is a store that does not answer, rather than a bug. */
-export const storeDown = (error: Error): boolean => {
-  for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const code = 'code' in at ? String(at.code) : '';
-    const told = `${code} ${at.message}`;
-    if (CONNECTION.test(told) || POSTGRES.test(told) || REDIS.test(told)) return true;
-  }
-  return false;
-};
 
 /** What may be said of a failure that is the client's: words of a parser could quote what was sent. */
 const wordsOf = (error: Error, status: number): string => {

@@ -9,7 +9,7 @@ import { createForeignHashes } from '../../src/domain/password-hashes/foreign.ts
 import { createPasswordReset } from '../../src/domain/password-reset.ts';
 import { createPasswords } from '../../src/domain/passwords.ts';
 import { createSecrets } from '../../src/domain/secrets.ts';
-import { storeDown } from '../../src/http/error-handler.ts';
+import { storeDown } from '../../src/http/store-down.ts';
 import { createMail } from '../../src/mail/outbox.ts';
 import type { Artifacts } from '../../src/storage/artifacts.ts';
 import { createLayeredArtifacts } from '../../src/storage/artifacts-layered.ts';

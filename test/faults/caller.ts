@@ -96,7 +96,8 @@ export const createCaller = (report: Report) => {
     if (answer.status >= 500) {
       report.failure(`${answer.status} ${page ? 'page' : pathname.startsWith('/oauth/') ? 'OAuth' : 'REST'}`);
       const wrong = malformed(answer, pathname, page);
-      report.check('every failure is a well-formed 503', wrong === undefined, `${what} ${wrong}`);
+      const said = wrong && (await server.saidOf(String(answer.headers['x-request-id'])));
+      report.check('every failure is a well-formed 503', wrong === undefined, `${what} ${wrong} ${said}`);
     }
     return answer;
   };

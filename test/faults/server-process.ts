@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -26,7 +27,8 @@ export const runScript = async (path: string, args: string[], env: Environment, 
 
 export const createServerProcess = (name: string, port: number, env: Environment, dir: string) => {
   const origin = `http://127.0.0.1:${port}`;
-  const log = openSync(join(dir, `server-${name}.log`), 'a');
+  const logFile = join(dir, `server-${name}.log`);
+  const log = openSync(logFile, 'a');
   let child: ChildProcess | undefined;
   /** Moments at which its connections may break, for nobody answers; open while it is down. */
   const absences: { from: number; to: number }[] = [];
@@ -63,6 +65,13 @@ export const createServerProcess = (name: string, port: number, env: Environment
     /** As kill -9: no chance to put anything in order. */
     kill: () => gone('SIGKILL'),
     stop: () => gone('SIGTERM'),
+    /** What it has logged of a request, as far as it tells what went wrong. */
+    async saidOf(requestId: string): Promise<string> {
+      // It may answer before it writes.
+      await sleep(100);
+      const lines = (await readFile(logFile, 'utf8')).split('\n').filter((line) => line.includes(requestId));
+      return lines.map((line) => line.slice(0, 1_000)).join('\n');
+    },
     isRunning: () => child !== undefined && child.exitCode === null && child.signalCode === null,
     /** Whether it was down, by our own doing, at some moment of these. */
     wasAway: (from: number, to: number): boolean => absences.some((one) => one.from <= to && from <= one.to),

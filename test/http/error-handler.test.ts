@@ -4,7 +4,7 @@ import test from 'ava';
 import type { Middleware } from 'koa';
 import { pino } from 'pino';
 import { CsrfError } from '../../src/http/csrf.ts';
-import { errorHandler, storeDown } from '../../src/http/error-handler.ts';
+import { errorHandler } from '../../src/http/error-handler.ts';
 import { createPages } from '../../src/http/pages.ts';
 import { createRequestContext } from '../../src/http/request-context.ts';
 import { createSecurityHeaders } from '../../src/http/security-headers.ts';
@@ -130,41 +130,6 @@ test('who takes neither page nor JSON gets JSON', async (t) => {
   const { response } = await answerTo(throwing(failed({})), { headers: { accept: 'image/png' } });
   t.is(response.status, 500);
   t.is(response.headers.get('content-type'), 'application/problem+json');
-});
-
-test('a store that is down is known by what its driver reports, however deep', (t) => {
-  for (const code of ['ECONNREFUSED', 'ECONNRESET', 'ETIMEDOUT', 'EPIPE', 'P1001', 'P2024', '57P01', '57P03', '53300'])
-    t.true(storeDown(failed({ code })), code);
-  for (const message of [
-    'Command timed out',
-    'Connection is closed.',
-    'Reached the max retries per request limit (which is 1). Refer to "maxRetriesPerRequest" option for details.',
-    'Query read timeout',
-    'Connection terminated unexpectedly',
-    'timeout exceeded when trying to connect',
-  ])
-    t.true(storeDown(new Error(message)), message);
-  t.true(storeDown(new Error('outer', { cause: new Error('middle', { cause: failed({ code: 'ECONNREFUSED' }) }) })));
-  t.false(storeDown(new Error('outer', { cause: 'ECONNREFUSED' })));
-});
-
-test('a bug is not taken for a store that is down', (t) => {
-  for (const error of [
-    new TypeError("Cannot read properties of undefined (reading 'id')"),
-    failed({ code: '23505' }, 'duplicate key value violates unique constraint'),
-    failed({ code: 'P2002' }, 'Unique constraint failed'),
-    failed({ code: '42P01' }, 'relation "users" does not exist'),
-    failed({ code: 'ERR_INVALID_ARG_TYPE' }, 'bad argument'),
-  ])
-    t.false(storeDown(error), error.message);
-});
-
-test('several addresses that all refuse are a store that is down', (t) => {
-  // What connecting to a name with an IPv4 and an IPv6 address throws: the code is on it as well.
-  const both = Object.assign(new AggregateError([failed({ code: 'ECONNREFUSED' }), failed({ code: 'ECONNREFUSED' })]), {
-    code: 'ECONNREFUSED',
-  });
-  t.true(storeDown(both));
 });
 
 test('whoever answers 503 by themselves says when to ask again, too', async (t) => {

@@ -10,10 +10,10 @@ import type { ResourceRegistry } from '../../oidc/resource-servers.ts';
 import { type Csrf, CsrfError } from '../csrf.ts';
 import { deviceOf, rememberDevice } from '../device-cookie.ts';
 import { clientCard } from '../engine-pages.ts';
-import { storeDown } from '../error-handler.ts';
 import { goOn, type InteractionPages, labelOf } from '../interaction-pages.ts';
 import type { FieldError, LoginError, Pages, ViewData } from '../pages.ts';
 import { detailLines, resourceLines } from '../resource-lines.ts';
+import { storeDown } from '../store-down.ts';
 import { bodyOf, formBody } from '../validate.ts';
 
 const Token = z.object({ csrf: z.string() });
