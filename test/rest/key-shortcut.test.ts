@@ -55,6 +55,15 @@ const ask = async (at: TestServer, headers: Record<string, string>, path = '/use
   }
 };
 
+/** As `ask`, when the answer is at hand: one of its own a server looks up again every second, whenever that has begun. */
+const askAtHand = async (at: TestServer, headers: Record<string, string>): Promise<Asked> => {
+  for (const deadline = Date.now() + 10_000; ; ) {
+    const answer = await ask(at, headers);
+    if (!answer.byPipeline) return answer;
+    if (Date.now() > deadline) throw new Error('it is never answered before the pipeline');
+  }
+};
+
 let count = 0;
 const person = async (at: TestServer = server) => {
   const email = `short${++count}@example.com`;
@@ -76,8 +85,7 @@ test.serial('both ways answer alike, header by header', async (t) => {
   const { key } = await newKey();
   const headers = { 'x-api-key': key, 'x-request-id': 'given-by-a-proxy' };
   t.true((await ask(server, headers)).byPipeline, 'the first time the key has to be looked up');
-  const [short, long] = [await ask(server, headers), await ask(server, headers, '/users/me?x')];
-  t.false(short.byPipeline);
+  const [short, long] = [await askAtHand(server, headers), await ask(server, headers, '/users/me?x')];
   t.true(long.byPipeline);
   t.is(short.status, 200);
   t.is(short.body, long.body);
@@ -93,9 +101,7 @@ test.serial('an identifier that is none is not kept, and each request has its li
   const { newKey } = await person();
   const { key } = await newKey();
   const odd = { 'x-api-key': key, 'x-request-id': 'with "quotes"' };
-  await ask(server, odd);
-  const { byPipeline, headers } = await ask(server, odd);
-  t.false(byPipeline);
+  const { headers } = await askAtHand(server, odd);
   const [, id = ''] = headers[0] ?? [];
   t.regex(id, /^[\da-f-]{36}$/);
   for (const deadline = Date.now() + 5_000; !server.log().includes(id); ) {
@@ -126,8 +132,7 @@ test.serial('whatever is not a plain yes is left to the pipeline', async (t) => 
   const { rest, auth, newKey } = await person();
   const { key } = await newKey();
   const good = { 'x-api-key': key };
-  await ask(server, good);
-  t.false((await ask(server, good)).byPipeline);
+  await askAtHand(server, good);
   const typo = key.replace(/.$/, (last) => (last === 'a' ? 'b' : 'a'));
   const others: [number, Record<string, string>, string?, string?][] = [
     [401, { 'x-api-key': typo }],
@@ -154,12 +159,10 @@ test.serial('whatever is not a plain yes is left to the pipeline', async (t) => 
 test.serial('a key that is revoked, and one whose owner is banned, are refused at once', async (t) => {
   const { rest, auth, newKey, user } = await person();
   const [first, second] = [await newKey(), await newKey()];
-  for (const { key } of [first, first, second, second]) await ask(server, { 'x-api-key': key });
-  t.false((await ask(server, { 'x-api-key': first.key })).byPipeline);
+  for (const { key } of [first, second]) await askAtHand(server, { 'x-api-key': key });
   t.is((await rest.delete(`/users/api-keys/${first.id}`, undefined, auth)).status, 204);
   t.is((await ask(server, { 'x-api-key': first.key })).status, 401);
-  t.is((await ask(server, { 'x-api-key': second.key })).status, 200);
-  t.false((await ask(server, { 'x-api-key': second.key })).byPipeline);
+  t.is((await askAtHand(server, { 'x-api-key': second.key })).status, 200);
 
   const admin = await server.accounts.create({
     email: `admin${count}@example.com`,
@@ -177,8 +180,7 @@ test.serial('a key that is revoked in another process is refused within a second
   t.teardown(() => beside.close());
   const { rest, auth, newKey } = await person();
   const { id, key } = await newKey();
-  for (let time = 0; time < 3; time += 1) t.is((await ask(beside, { 'x-api-key': key })).status, 200);
-  t.false((await ask(beside, { 'x-api-key': key })).byPipeline);
+  t.is((await askAtHand(beside, { 'x-api-key': key })).status, 200);
   await rest.delete(`/users/api-keys/${id}`, undefined, auth);
   const revokedAt = Date.now();
   for (;;) {
@@ -191,22 +193,20 @@ test.serial('a key that is revoked in another process is refused within a second
 
 test.serial('a key that expires in the middle of being used is refused from then on', async (t) => {
   const { newKey } = await person();
-  const { key } = await newKey({ expires_at: new Date(Date.now() + 1_500).toISOString() });
-  let short = 0;
-  for (const deadline = Date.now() + 5_000; ; ) {
-    const { status, byPipeline } = await ask(server, { 'x-api-key': key });
-    if (status === 401) break;
-    if (!byPipeline) short += 1;
-    if (Date.now() > deadline) return t.fail('still answered');
+  const expiry = Date.now() + 3_000;
+  const { key } = await newKey({ expires_at: new Date(expiry).toISOString() });
+  t.is((await askAtHand(server, { 'x-api-key': key })).status, 200);
+  for (;;) {
+    const asked = Date.now();
+    if ((await ask(server, { 'x-api-key': key })).status === 401) break;
+    if (asked > expiry) return t.fail('still answered');
   }
-  t.true(short > 0);
 });
 
 test.serial('a key in constant use has its last use noted, once a minute', async (t) => {
   const { rest, auth, newKey } = await person();
   const { id, key } = await newKey();
-  for (let time = 0; time < 2; time += 1) await ask(server, { 'x-api-key': key });
-  t.false((await ask(server, { 'x-api-key': key })).byPipeline);
+  await askAtHand(server, { 'x-api-key': key });
   const lastUsed = async () => {
     const { rows } = await server.database.pool.query('SELECT last_used_at FROM api_keys WHERE id = $1', [id]);
     return rows[0].last_used_at.getTime();
@@ -219,7 +219,7 @@ test.serial('a key in constant use has its last use noted, once a minute', async
   await ask(server, { 'x-api-key': key });
   for (const deadline = Date.now() + 5_000; Date.now() - (await lastUsed()) > 60_000; )
     if (Date.now() > deadline) return t.fail('not noted');
-  t.false((await ask(server, { 'x-api-key': key })).byPipeline);
+  t.is((await askAtHand(server, { 'x-api-key': key })).status, 200);
 });
 
 test.serial('a change of the account is told by the next answer', async (t) => {
@@ -254,10 +254,8 @@ test.serial('past its rate limit a key gets 429, and not a request more', async 
 test.serial('behind a proxy the address is the one that it names', async (t) => {
   const { newKey } = await person(proxied);
   const { key } = await newKey({ allowed_networks: ['192.0.2.0/24'] });
-  const from = (address: string) => ask(proxied, { 'x-api-key': key, 'x-forwarded-for': address });
-  t.is((await from('192.0.2.7')).status, 200);
-  const { status, byPipeline } = await from('198.51.100.1, 192.0.2.8');
-  t.deepEqual([status, byPipeline], [200, false]);
-  t.is((await from('192.0.2.8, 198.51.100.1')).status, 401);
+  const from = (address: string) => ({ 'x-api-key': key, 'x-forwarded-for': address });
+  t.is((await askAtHand(proxied, from('198.51.100.1, 192.0.2.8'))).status, 200);
+  t.is((await ask(proxied, from('192.0.2.8, 198.51.100.1'))).status, 401);
   t.is((await ask(proxied, { 'x-api-key': key })).status, 401);
 });
