@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { PrismaClient } from './prisma.ts';
+import { COUNTED, createQuery, createUserCounts } from './user-counts.ts';
 import {
   allOf,
   anyOf,
@@ -30,8 +31,6 @@ export type UserPage = {
   isEstimate: boolean;
 };
 
-/** Users are counted up to here. */
-const COUNTED = 10_000;
 /** So few are all looked at and sorted; where there may be more, they are looked for along the order. */
 const SORTED = 5_000;
 /** The same where an index alone tells the order, by the planner's estimate. */
@@ -44,6 +43,10 @@ type Row = { key: string | Date; id: string };
 type Part = { places: UserPosition[]; next: UserPosition | undefined };
 /** What a part is read by: an order, from a place in it on, for so many users. */
 type Reading = { order: UserOrder; after: UserPosition | undefined; limit: number };
+
+type Read = (all: Condition[], reading: Reading) => Promise<Part>;
+/** How those are read for whom `all` hold: `by` something at once, or past those for whom `others` do not, along what `leading` leads. */
+type Way = { all: Condition[]; leading: Condition[]; others: Condition[]; by?: Read; isCovered?: boolean };
 
 const positionOf = ({ key, id }: Row): UserPosition => ({ key: key instanceof Date ? key.toISOString() : key, id });
 
@@ -94,39 +97,8 @@ export type UserSearch = ReturnType<typeof createUserSearch>;
  * do not fit, up to a limit at which the page ends short.
  */
 export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
-  const query = async <T>(write: (param: Param) => string): Promise<T[]> => {
-    const values: unknown[] = [];
-    const text = write((value) => `$${values.push(value)}`);
-    return (await pool.query(text, values)).rows as T[];
-  };
-
-  /** How many users each of these holds for, and one or another of `alternatives`; up to COUNTED + 1. */
-  const countEach = async (conditions: Condition[], alternatives: Condition[]) => {
-    const [row] = await query<{ each: number[]; any: number }>((param) => {
-      const some = ({ ids, sql }: Condition) =>
-        `${ids?.(param) ?? `SELECT id FROM users WHERE ${sql(param)}`} LIMIT ${COUNTED + 1}`;
-      const count = (condition: Condition) =>
-        condition.indexed ? `(SELECT count(*) FROM (${some(condition)}) u)::int` : String(COUNTED + 1);
-      const union = alternatives.map((condition) => `(${some(condition)})`).join(' UNION ');
-      return `WITH counted AS MATERIALIZED (
-          SELECT ARRAY[${conditions.map(count).join(', ')}]::int[] AS each, ARRAY[${alternatives.map(count).join(', ')}]::int[] AS other
-        )
-        SELECT each || other AS each, CASE
-          WHEN cardinality(other) = 0 THEN ${COUNTED + 1}
-          WHEN cardinality(other) = 1 OR ${COUNTED} < ANY (other) THEN LEAST(${COUNTED + 1}, (SELECT max(o) FROM unnest(other) o))
-          ELSE ${union === '' ? '0' : `LEAST(${COUNTED + 1}, (SELECT count(*) FROM (${union}) u)::int)`}
-        END AS any FROM counted`;
-    });
-    return row ?? { each: [], any: 0 };
-  };
-
-  /** What the planner thinks; what it has no statistics of, it guesses. */
-  const estimate = async (where: (param: Param) => string): Promise<number> => {
-    const [row] = await query<{ 'QUERY PLAN': [{ Plan: { 'Plan Rows': number } }] }>(
-      (param) => `EXPLAIN (FORMAT JSON) SELECT FROM users WHERE ${where(param)}`,
-    );
-    return row?.['QUERY PLAN'][0].Plan['Plan Rows'] ?? 0;
-  };
+  const query = createQuery(pool);
+  const { countEach, estimate } = createUserCounts(query);
 
   const alongIndex = async (conditions: Condition[], { order, after, limit }: Reading): Promise<Part> => {
     const { key, isAfter, orderBy } = inOrder(order);
@@ -189,20 +161,45 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
       const countOf = (condition: Condition): number => each[single.indexOf(condition)] ?? 0;
       const fewest = Math.min(countOf(everybody), ...conditions.map(countOf), any);
 
-      const read = async (all: Condition[], reading: Reading): Promise<Part> => {
+      const wayOf = async (all: Condition[]): Promise<Way> => {
         // One index gives the order: the rarest condition's that has one. Times are in each of those indexes.
         const leads = all.filter((condition) => condition.leads === order.by);
         const [rarest] = leads.filter(({ isRange }) => !isRange).sort((a, b) => countOf(a) - countOf(b));
         const leading = leads.filter((condition) => condition === rarest || condition.isRange);
         const others = all.filter((condition) => !leading.includes(condition));
-        if (others.length === 0) return alongIndex(all, reading);
-        if (Math.min(countOf(everybody), ...all.map(countOf)) <= SORTED) return sorted(all, reading);
+        const way = { all, leading, others };
+        if (others.length === 0) return { ...way, by: alongIndex };
+        if (Math.min(countOf(everybody), ...all.map(countOf)) <= SORTED) return { ...way, by: sorted };
         const covered = all.length === 1 && all[0]?.covers && (await estimate((param) => allOf(all, param)));
-        if (!covered || covered > SORTED_BY_INDEX) return walked(leading, others, reading);
+        if (!covered || covered > SORTED_BY_INDEX) return way;
         // Whoever is called alike is next to each other by name, and all over the order of time, where a walk meets enough of them.
-        if (order.by !== 'created_at') return sorted(all, reading);
-        const met = await walked(leading, others, reading);
-        return met.next && met.places.length < limit ? sorted(all, reading) : met;
+        return order.by === 'created_at' ? { ...way, isCovered: true } : { ...way, by: sorted };
+      };
+
+      /** Whoever fits in one of several ways is met on one walk, where those ways lead along the same index. */
+      const walkFor = async (ways: Way[], reading: Reading): Promise<Part[]> => {
+        const [{ leading = [], others = [] } = {}] = ways;
+        const own = ways.flatMap(({ others }) => others.filter((condition) => beginnings.includes(condition)));
+        const common = others.filter((condition) => !own.includes(condition));
+        const either = own.length > 0 ? [{ sql: (param: Param) => anyOf(own, param), indexed: false }] : [];
+        const met = await walked(leading, [...common, ...either], reading);
+        const isShort = met.next !== undefined && met.places.length < limit;
+        if (!isShort || !ways.every(({ isCovered }) => isCovered)) return [met];
+        return Promise.all(ways.map(({ all }) => sorted(all, reading)));
+      };
+
+      const read = async (reading: Reading): Promise<Part[]> => {
+        const alternatives = beginnings.length === 0 ? [conditions] : beginnings.map((one) => [...conditions, one]);
+        const ways = await Promise.all(alternatives.map(wayOf));
+        const walks = Map.groupBy(
+          ways.filter(({ by }) => !by),
+          ({ leading }) => leading.map((condition) => single.indexOf(condition)).join(),
+        );
+        const parts = await Promise.all([
+          ...ways.map(async ({ by, all }) => (by ? [await by(all, reading)] : [])),
+          ...[...walks.values()].map((together) => walkFor(together, reading)),
+        ]);
+        return parts.flat();
       };
 
       const count = async (): Promise<Pick<UserPage, 'total' | 'isEstimate'>> => {
@@ -220,8 +217,7 @@ export const createUserSearch = (pool: Pool, prisma: PrismaClient) => {
       };
 
       const reading = { order, after, limit };
-      const ways = beginnings.length === 0 ? [conditions] : beginnings.map((beginning) => [...conditions, beginning]);
-      const [parts, total] = await Promise.all([Promise.all(ways.map((way) => read(way, reading))), count()]);
+      const [parts, total] = await Promise.all([read(reading), count()]);
       const { places, next } = merged(parts, reading);
 
       const users = await prisma.user.findMany({ where: { id: { in: places.map(({ id }) => id) } } });
